@@ -1,0 +1,101 @@
+//! The engine's one error type.
+
+use std::fmt;
+use std::path::Path;
+
+/// What the caller can do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// The request is wrong; a changed one may pass.
+    InvalidInput,
+    /// What was named is not there.
+    NotFound,
+    /// It is there already, or somebody else holds it.
+    Conflict,
+    /// Memory or disk is short now; the same request may pass later.
+    Exhausted,
+    /// An earlier write or sync failed; reads go on, writes need a restart.
+    ReadOnly,
+    /// Bytes on disk are not what was written.
+    Damaged,
+    /// The data directory cannot be opened by this process.
+    Unusable,
+    /// The disk answered an error.
+    Io,
+}
+
+/// An error: what failed and why, and what to do about it.
+///
+/// `Display` prints one line, `WHAT failed: WHY; DO THIS`.
+#[derive(Clone, Debug)]
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    kind: ErrorKind,
+    what: String,
+    why: String,
+    advice: String,
+}
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with all its parts; each is a phrase without a full stop.
+    pub fn new(kind: ErrorKind, what: impl Into<String>, why: impl Into<String>, advice: impl Into<String>) -> Error {
+        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice: advice.into() }))
+    }
+
+    /// A request that has to be changed.
+    pub fn invalid(what: impl Into<String>, why: impl Into<String>, advice: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidInput, what, why, advice)
+    }
+
+    /// Bytes at `offset` of `path` that are not what was written.
+    pub fn damaged(path: &Path, offset: u64, why: impl fmt::Display) -> Error {
+        Error::new(
+            ErrorKind::Damaged,
+            format!("reading {} at byte {offset} failed", path.display()),
+            why.to_string(),
+            "run `tagus verify` and restore the file from a backup",
+        )
+    }
+
+    /// An error of the disk while doing `what` to `path`.
+    pub fn io(what: &str, path: &Path, source: &std::io::Error) -> Error {
+        let (kind, advice) = match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                (ErrorKind::Exhausted, "free some space; writing resumes by itself")
+            }
+            _ => (ErrorKind::Io, "check the disk and the rights of the data directory"),
+        };
+        Error::new(kind, format!("{what} {} failed", path.display()), source.to_string(), advice)
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Why it failed, without the other parts.
+    pub fn why(&self) -> &str {
+        &self.0.why
+    }
+
+    /// The same error of another kind.
+    pub fn with_kind(mut self, kind: ErrorKind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { what, why, advice, .. } = &*self.0;
+        write!(f, "{what}: {why}")?;
+        if advice.is_empty() { Ok(()) } else { write!(f, "; {advice}") }
+    }
+}
+
+impl std::error::Error for Error {}

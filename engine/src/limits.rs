@@ -1,0 +1,50 @@
+//! Every bound of the engine, once. Each is checked before the first byte is taken.
+
+/// Longest tag name in bytes of UTF-8.
+pub const TAG_NAME_BYTES_MAX: usize = 1024;
+/// Longest source name in bytes of UTF-8.
+pub const SOURCE_NAME_BYTES_MAX: usize = 255;
+/// Longest identity a source can be bound to, in bytes.
+pub const IDENTITY_BYTES_MAX: usize = 255;
+/// Longest text value, system state or digital state name in bytes.
+pub const TEXT_BYTES_MAX: usize = 32 * 1024;
+/// Longest unit, description or other metadata string of a tag in bytes.
+pub const METADATA_BYTES_MAX: usize = 4096;
+/// Most named states of one digital tag.
+pub const STATES_MAX: usize = 4096;
+/// Most tags of one archive; ids are positive 32-bit integers in Parquet.
+pub const TAGS_MAX: usize = 16_000_000;
+/// Most sources whose sequence is remembered; beyond it the longest idle is forgotten.
+pub const SOURCES_MAX: usize = 65_536;
+/// Most samples in one batch.
+pub const BATCH_ROWS_MAX: usize = 1 << 20;
+/// Largest payload of one log frame in bytes.
+pub const FRAME_BYTES_MAX: usize = 8 << 20;
+/// Most frame bytes written by one group commit; a single larger frame is its own group.
+pub const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one log file, its header block included. A frame of the largest size fits.
+pub const LOG_FILE_BYTES: u64 = 16 << 20;
+/// Alignment of groups in the log and of blocks in the tag directory.
+pub const BLOCK_BYTES: usize = 4096;
+/// Unflushed log that is kept at most; it bounds recovery time.
+pub const LOG_BYTES_MAX: u64 = 256 << 20;
+/// Largest manifest file that is read.
+pub const MANIFEST_FILE_BYTES_MAX: u64 = 4 << 30;
+/// Edits between two manifest snapshots.
+pub const MANIFEST_EDITS_PER_SNAPSHOT: u64 = 32;
+/// Earliest source timestamp: 1900-01-01T00:00:00Z in nanoseconds since 1970 UTC.
+pub const TIME_MIN: i64 = -2_208_988_800_000_000_000;
+/// Latest source timestamp: the last nanosecond before 2262-01-01T00:00:00Z.
+pub const TIME_MAX: i64 = 9_214_646_399_999_999_999;
+/// Rows of one data page of a segment, at most.
+pub const PAGE_ROWS: usize = 20_480;
+/// Rows of one row group of a segment, at most.
+pub const ROW_GROUP_ROWS: usize = 51 * PAGE_ROWS;
+/// Bytes of a segment under one CRC32C.
+pub const CHECKSUM_BLOCK_BYTES: usize = 64 * 1024;
+/// Rows of one scan batch, at most.
+pub const SCAN_BATCH_ROWS: usize = 8192;
+/// Frames that wait for the log at most; beyond it writers wait.
+pub const QUEUE_FRAMES_MAX: usize = 4096;
+/// Bytes of frames that wait for the log at most; beyond it writers wait.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;

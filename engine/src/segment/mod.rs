@@ -1,0 +1,1 @@
+//! Segments: immutable Parquet files of samples sorted by tag and time.

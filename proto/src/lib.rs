@@ -1,0 +1,20 @@
+//! The messages and services of `tagus.v1`, generated from the .proto files beside this crate.
+
+#![allow(missing_docs)]
+
+/// Package `tagus.v1`.
+pub mod v1 {
+    tonic::include_proto!("tagus.v1");
+}
+
+/// All descriptors, for the reflection service.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tagus.bin"));
+
+/// Largest message of the ingest stream that is accepted, in bytes.
+pub const INGEST_MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Largest message of the other services that is accepted, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Most samples in one batch.
+pub const BATCH_ROWS_MAX: usize = 1 << 20;
