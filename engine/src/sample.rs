@@ -91,6 +91,26 @@ impl Rows {
         push_lazily(&mut self.texts, before, cell.text.clone(), None);
     }
 
+    /// Appends sample `i` of `other`; the caller keeps the order. Says whether it took room in a
+    /// lazy column.
+    pub fn append(&mut self, other: &Rows, i: usize) -> bool {
+        let before = self.times.len();
+        self.times.push(other.times[i]);
+        self.values.push(other.values[i]);
+        if other.present.is_empty() && other.statuses.is_empty() && other.texts.is_empty() && self.is_plain() {
+            return false;
+        }
+        push_lazily(&mut self.present, before, other.value(i).is_some(), true);
+        push_lazily(&mut self.statuses, before, other.status(i).0, 0);
+        push_lazily(&mut self.texts, before, other.text(i).cloned(), None);
+        !self.is_plain()
+    }
+
+    /// Whether every sample has a value, a Good status and no text, as far as the columns show.
+    fn is_plain(&self) -> bool {
+        self.present.is_empty() && self.statuses.is_empty() && self.texts.is_empty()
+    }
+
     /// Appends samples `range` of `other`; the caller keeps the order.
     pub fn extend_from(&mut self, other: &Rows, range: std::ops::Range<usize>) {
         let before = self.times.len();

@@ -1,0 +1,222 @@
+//! The memtable: acknowledged samples that are not in a segment yet.
+//!
+//! Each tag has a run of columns to which samples in order are appended, which is the rule, and
+//! a tree beside it for samples that come late. One lock guards all: the commit thread takes it
+//! once a frame, readers take it to copy one tag's samples.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use parking_lot::RwLock;
+
+use crate::sample::{Cell, Row, Rows};
+use crate::tag::TagId;
+
+/// Samples of all tags, newest write wins.
+#[derive(Default)]
+pub struct Memtable {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    first_sequence: u64,
+    last_sequence: u64,
+    /// By tag id.
+    runs: Vec<Option<Box<Run>>>,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Run {
+    /// Ascending in time.
+    main: Rows,
+    /// Samples that came after a newer one; their times are not in `main`.
+    late: BTreeMap<i64, Cell>,
+}
+
+/// How many samples of a tag there are, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// The number of samples.
+    pub rows: u64,
+    /// The oldest sample's time.
+    pub first_time: i64,
+    /// The newest sample's time.
+    pub last_time: i64,
+}
+
+/// What a write found at its tag and time in this memtable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// The same value, text and status.
+    Equal,
+    /// Something else, which is now replaced.
+    Other,
+}
+
+/// Bytes that a sample outside the columns takes, with its share of the tree.
+const LATE_BYTES: usize = 96;
+/// Bytes that a tag takes before its first sample.
+const RUN_BYTES: usize = size_of::<Run>() + 128;
+
+impl Memtable {
+    /// The log sequence of the first frame applied; 0 where none was.
+    pub fn first_sequence(&self) -> u64 {
+        self.inner.read().first_sequence
+    }
+
+    /// The log sequence of the last frame applied; 0 where none was.
+    pub fn last_sequence(&self) -> u64 {
+        self.inner.read().last_sequence
+    }
+
+    /// The tags that have samples here, ascending.
+    pub fn tags(&self) -> Vec<TagId> {
+        let inner = self.inner.read();
+        (0..).zip(&inner.runs).filter(|(_, run)| run.is_some()).map(|(id, _)| TagId(id)).collect()
+    }
+
+    /// How many samples of a tag there are, and when.
+    pub fn extent(&self, tag: TagId) -> Option<Extent> {
+        self.inner.read().run(tag).map(Run::extent)
+    }
+
+    /// A tag's samples from `from` to `to`, both included.
+    pub fn rows(&self, tag: TagId, from: i64, to: i64) -> Rows {
+        self.inner.read().run(tag).map_or_else(Rows::default, |run| run.rows(from, to))
+    }
+
+    /// A tag's newest sample.
+    pub fn newest(&self, tag: TagId) -> Option<Row> {
+        self.inner.read().run(tag).map(|run| run.newest())
+    }
+
+    /// The number of samples.
+    pub fn row_count(&self) -> usize {
+        self.inner.read().rows
+    }
+
+    /// Memory that the samples take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.inner.read().bytes
+    }
+
+    /// Opens the memtable for the samples of one frame.
+    pub(crate) fn write(&self, sequence: u64) -> MemtableWriter<'_> {
+        let mut inner = self.inner.write();
+        if inner.first_sequence == 0 {
+            inner.first_sequence = sequence;
+        }
+        inner.last_sequence = sequence;
+        MemtableWriter(inner)
+    }
+}
+
+/// The memtable, held for one frame.
+pub(crate) struct MemtableWriter<'a>(parking_lot::RwLockWriteGuard<'a, Inner>);
+
+impl MemtableWriter<'_> {
+    /// Stores sample `i` of `rows`, says what was there before.
+    pub(crate) fn put(&mut self, tag: TagId, rows: &Rows, i: usize) -> Found {
+        let inner = &mut *self.0;
+        let index = tag.0 as usize;
+        if index >= inner.runs.len() {
+            inner.runs.resize_with(index + 1, || None);
+        }
+        let run = inner.runs[index].get_or_insert_with(|| {
+            inner.bytes += RUN_BYTES;
+            Box::default()
+        });
+        let time = rows.times[i];
+        if run.main.times.last().is_none_or(|last| *last < time) && run.late.last_key_value().is_none_or(|l| *l.0 < time) {
+            let text = rows.text(i);
+            inner.bytes += 16 + text.map_or(0, |t| t.len() + 32);
+            if run.main.append(rows, i) {
+                inner.bytes += 4;
+            }
+            inner.rows += 1;
+            return Found::Nothing;
+        }
+        let found = run.put_late(time, rows.cell(i));
+        if found == Found::Nothing {
+            inner.rows += 1;
+            inner.bytes += LATE_BYTES;
+        }
+        found
+    }
+}
+
+impl Inner {
+    fn run(&self, tag: TagId) -> Option<&Run> {
+        self.runs.get(tag.0 as usize)?.as_deref()
+    }
+}
+
+impl Run {
+    fn put_late(&mut self, time: i64, cell: Cell) -> Found {
+        if let Ok(at) = self.main.times.binary_search(&time) {
+            if self.main.cell(at) == cell {
+                return Found::Equal;
+            }
+            self.main.set(at, &cell);
+            return Found::Other;
+        }
+        match self.late.entry(time) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(cell);
+                Found::Nothing
+            }
+            Entry::Occupied(mut occupied) if *occupied.get() != cell => {
+                occupied.insert(cell);
+                Found::Other
+            }
+            Entry::Occupied(_) => Found::Equal,
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        let firsts = self.main.times.first().into_iter().chain(self.late.keys().next());
+        let lasts = self.main.times.last().into_iter().chain(self.late.keys().next_back());
+        Extent {
+            rows: (self.main.len() + self.late.len()) as u64,
+            first_time: firsts.copied().min().unwrap_or(i64::MAX),
+            last_time: lasts.copied().max().unwrap_or(i64::MIN),
+        }
+    }
+
+    fn rows(&self, from: i64, to: i64) -> Rows {
+        let mut out = Rows::default();
+        if from > to {
+            return out;
+        }
+        let times = &self.main.times;
+        let mut at = times.partition_point(|t| *t < from);
+        let end = times.partition_point(|t| *t <= to);
+        for (time, cell) in self.late.range(from..=to) {
+            let until = at + times[at..end].partition_point(|t| t < time);
+            out.extend_from(&self.main, at..until);
+            out.push(*time, cell);
+            at = until;
+        }
+        out.extend_from(&self.main, at..end);
+        out
+    }
+
+    fn newest(&self) -> Row {
+        let late = self.late.last_key_value();
+        match self.main.times.last() {
+            Some(time) if late.is_none_or(|(l, _)| l < time) => Row { time: *time, cell: self.main.cell(self.main.len() - 1) },
+            _ => {
+                let (time, cell) = late.expect("a run is made for its first sample");
+                Row { time: *time, cell: cell.clone() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

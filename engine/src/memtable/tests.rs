@@ -1,0 +1,46 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::status::Status;
+
+fn cell() -> impl Strategy<Value = Cell> {
+    prop_oneof![
+        4 => (0u64..3).prop_map(Cell::good),
+        1 => Just(Cell { value: None, text: Some("Bad".into()), status: Status::BAD }),
+        1 => Just(Cell { value: Some(1), text: None, status: Status::UNCERTAIN }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_memtable_equals_a_map(writes in prop::collection::vec((1u32..4, -20i64..20, cell()), 0..200), from in -25i64..25, width in -1i64..30) {
+        let memtable = Memtable::default();
+        let mut model: BTreeMap<(u32, i64), Cell> = BTreeMap::new();
+        for (sequence, (tag, time, cell)) in (1..).zip(&writes) {
+            let mut rows = Rows::default();
+            rows.push(*time, cell);
+            let found = memtable.write(sequence).put(TagId(*tag), &rows, 0);
+            let expected = match model.insert((*tag, *time), cell.clone()) {
+                None => Found::Nothing,
+                Some(before) if before == *cell => Found::Equal,
+                Some(_) => Found::Other,
+            };
+            prop_assert_eq!(found, expected);
+        }
+        let to = from + width;
+        for tag in 1..4 {
+            let all: Vec<(i64, Cell)> = model.range((tag, i64::MIN)..=(tag, i64::MAX)).map(|(k, c)| (k.1, c.clone())).collect();
+            let expected: Vec<(i64, Cell)> = all.iter().filter(|(t, _)| (from..=to).contains(t)).cloned().collect();
+            let rows = memtable.rows(TagId(tag), from, to);
+            let read: Vec<(i64, Cell)> = (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect();
+            prop_assert_eq!(read, expected);
+            let extent = memtable.extent(TagId(tag));
+            prop_assert_eq!(extent.map(|e| (e.rows, e.first_time, e.last_time)),
+                all.first().map(|first| (all.len() as u64, first.0, all[all.len() - 1].0)));
+            prop_assert_eq!(memtable.newest(TagId(tag)).map(|r| (r.time, r.cell)), all.last().cloned());
+        }
+        prop_assert_eq!(memtable.row_count(), model.len());
+    }
+}
