@@ -5,6 +5,7 @@
 
 pub mod env;
 pub mod error;
+pub mod format;
 pub mod limits;
 pub mod sample;
 pub mod segment;
