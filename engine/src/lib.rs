@@ -3,6 +3,7 @@
 //!
 //! The engine is synchronous and names neither a runtime nor a query planner.
 
+pub mod coerce;
 pub mod env;
 pub mod error;
 pub mod format;
