@@ -3,14 +3,37 @@
 //!
 //! The engine is synchronous and names neither a runtime nor a query planner.
 
+mod archive;
 pub mod coerce;
+mod commit;
+mod config;
+mod engine;
 pub mod env;
 pub mod error;
 pub mod format;
+mod generation;
+pub mod ingest;
+mod jobs;
 pub mod limits;
+pub mod manifest;
+pub mod memtable;
+pub mod planner;
+mod queue;
+mod recovery;
+mod runtime;
 pub mod sample;
+pub mod scan;
 pub mod segment;
 pub mod status;
 pub mod tag;
+mod tag_table;
+pub mod wal;
+mod writing;
 
+pub use archive::FORMAT_VERSION;
+pub use commit::Committed;
+pub use config::Config;
+pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
+pub use tag_table::TagTable;
+pub use writing::{OpenSource, TagChange, unknown_tag};

@@ -111,6 +111,16 @@ impl Rows {
         self.present.is_empty() && self.statuses.is_empty() && self.texts.is_empty()
     }
 
+    /// Appends a sample that has a value and no text; the caller keeps the order.
+    pub fn push_value(&mut self, time: i64, value: u64, status: Status) {
+        let before = self.times.len();
+        self.times.push(time);
+        self.values.push(value);
+        push_lazily(&mut self.present, before, true, true);
+        push_lazily(&mut self.statuses, before, status.0, 0);
+        push_lazily(&mut self.texts, before, None, None);
+    }
+
     /// Appends samples `range` of `other`; the caller keeps the order.
     pub fn extend_from(&mut self, other: &Rows, range: std::ops::Range<usize>) {
         let before = self.times.len();

@@ -216,3 +216,32 @@ impl<'a> Decoder<'a> {
         }
     }
 }
+
+/// Arrays of numbers of one width.
+impl Decoder<'_> {
+    /// Four bytes each.
+    pub fn u32s(&mut self, count: usize) -> Result<Vec<u32>, DecodeError> {
+        self.array_of(count, u32::from_le_bytes)
+    }
+
+    /// Eight bytes each.
+    pub fn u64s(&mut self, count: usize) -> Result<Vec<u64>, DecodeError> {
+        self.array_of(count, u64::from_le_bytes)
+    }
+
+    /// Eight bytes each, two's complement.
+    pub fn i64s(&mut self, count: usize) -> Result<Vec<i64>, DecodeError> {
+        self.array_of(count, i64::from_le_bytes)
+    }
+
+    /// One bit each, as [`super::Encoder::bits`] writes them.
+    pub fn bits(&mut self, count: usize) -> Result<Vec<bool>, DecodeError> {
+        let bytes = self.raw(count.div_ceil(8))?;
+        Ok((0..count).map(|i| bytes[i / 8] >> (i % 8) & 1 == 1).collect())
+    }
+
+    fn array_of<T, const N: usize>(&mut self, count: usize, value: impl Fn([u8; N]) -> T) -> Result<Vec<T>, DecodeError> {
+        let bytes = self.raw(count.checked_mul(N).ok_or_else(|| self.error("a count is too large"))?)?;
+        Ok(bytes.as_chunks::<N>().0.iter().map(|chunk| value(*chunk)).collect())
+    }
+}

@@ -122,3 +122,36 @@ impl Encoder {
         self.0
     }
 }
+
+/// Arrays of numbers of one width: the reader knows how many.
+impl Encoder {
+    /// Four bytes each.
+    pub fn u32s(&mut self, values: &[u32]) {
+        self.array(values, |v| v.to_le_bytes());
+    }
+
+    /// Eight bytes each.
+    pub fn u64s(&mut self, values: &[u64]) {
+        self.array(values, |v| v.to_le_bytes());
+    }
+
+    /// Eight bytes each, two's complement.
+    pub fn i64s(&mut self, values: &[i64]) {
+        self.array(values, |v| v.to_le_bytes());
+    }
+
+    /// One bit each from the lowest of the first byte on; the last byte is filled up with zeros.
+    pub fn bits(&mut self, values: &[bool]) {
+        for eight in values.chunks(8) {
+            self.u8((0u8..).zip(eight).fold(0, |byte, (i, bit)| byte | (u8::from(*bit) << i)));
+        }
+    }
+
+    fn array<T: Copy, const N: usize>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; N]) {
+        let start = self.0.len();
+        self.0.resize(start + values.len() * N, 0);
+        for (place, value) in self.0[start..].chunks_exact_mut(N).zip(values) {
+            place.copy_from_slice(&bytes(*value));
+        }
+    }
+}

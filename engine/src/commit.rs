@@ -1,0 +1,176 @@
+//! The commit: frames become durable together, then visible in the order of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::engine::Shared;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Frame, SampleFrame};
+use crate::generation::{Generation, Late, Pending};
+use crate::ingest::Counts;
+use crate::memtable::Found;
+use crate::queue::Queued;
+use crate::tag::TagId;
+use crate::wal::Log;
+
+/// What only the commit thread changes.
+pub(crate) struct Committer {
+    pub log: Log,
+    /// By tag id: the time of the newest sample outside the active memtable.
+    pub older_newest: Vec<i64>,
+}
+
+/// A batch that is durable and visible.
+pub struct Committed {
+    known: Counts,
+    pending: Option<Arc<Pending>>,
+}
+
+impl Committed {
+    /// Whether the counts are known without reading segments.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_none()
+    }
+
+    /// The exact counts of this batch. May read segments: not for asynchronous threads unless
+    /// [`Committed::is_settled`].
+    pub fn counts(self) -> Counts {
+        let mut counts = self.known;
+        if let Some(pending) = self.pending {
+            counts += pending.settle();
+        }
+        counts
+    }
+}
+
+impl Shared {
+    /// Writes one group of waiting frames, makes it durable and applies it. Says whether any
+    /// frame waited.
+    pub(crate) fn commit_step(&self) -> bool {
+        let mut committer = self.committer.lock();
+        let group = self.queue.take_group();
+        if group.is_empty() {
+            return false;
+        }
+        let (group, refused): (Vec<Queued>, Vec<Queued>) =
+            group.into_iter().partition(|q| q.slot.as_ref().is_none_or(|slot| slot.may_commit()));
+        let behind = || Error::new(ErrorKind::Exhausted, "writing the batch failed", "one before it was refused", "open the source again and resend");
+        refuse(refused, &behind());
+        if group.is_empty() {
+            return true;
+        }
+        let payloads: Vec<&[u8]> = group.iter().map(|q| q.payload.as_slice()).collect();
+        let appended = match self.latched() {
+            Some(error) => Err(error),
+            None => committer.log.append(&payloads),
+        };
+        self.log_bytes.store(committer.log.bytes(), Relaxed);
+        match appended {
+            Ok(first) => self.apply_group(&mut committer, first, group),
+            Err(error) => {
+                if error.kind() != ErrorKind::Exhausted {
+                    self.latch(&error);
+                }
+                refuse(group, &error);
+            }
+        }
+        true
+    }
+
+    fn apply_group(&self, committer: &mut Committer, first: u64, group: Vec<Queued>) {
+        for (sequence, queued) in (first..).zip(group) {
+            let committed = self.apply(committer, sequence, queued.frame);
+            if let Some(slot) = &queued.slot {
+                slot.leave(true);
+            }
+            (queued.done)(Ok(committed));
+        }
+    }
+
+    /// Makes a durable frame visible. The same for a new frame and for one replayed at start.
+    pub(crate) fn apply(&self, committer: &mut Committer, sequence: u64, frame: Frame) -> Committed {
+        match frame {
+            Frame::Tags(tags) => {
+                let mut table = self.tags.write();
+                let mut dirty = self.dirty_tags.lock();
+                for tag in tags {
+                    dirty.insert(tag.id);
+                    Arc::make_mut(&mut table).put(tag);
+                }
+                Committed { known: Counts::default(), pending: None }
+            }
+            Frame::Samples(frame) => self.apply_samples(committer, sequence, &frame),
+        }
+    }
+
+    fn apply_samples(&self, committer: &Committer, sequence: u64, frame: &SampleFrame) -> Committed {
+        let published = self.published.read().clone();
+        let generation = &published.active;
+        generation.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
+        let mut late = Vec::new();
+        let known = store(generation, &committer.older_newest, sequence, frame, &mut late);
+        if let Some(mark) = &frame.source {
+            generation.enter(mark, frame.received, known);
+        }
+        self.counters.add(&known);
+        let pending = (!late.is_empty()).then(|| {
+            let pending = Arc::new(Pending {
+                view: published.view_before_active(&self.tags.read()),
+                late,
+                source: frame.source.as_ref().map(|m| (Arc::clone(&m.name), m.epoch)),
+                generation: Arc::downgrade(generation),
+                settled: parking_lot::Mutex::new(None),
+            });
+            generation.defer(Arc::clone(&pending));
+            pending
+        });
+        Committed { known, pending }
+    }
+}
+
+/// Puts the samples of a frame into the memtable, counts those that can be told from it alone
+/// and collects the others.
+fn store(generation: &Generation, older_newest: &[i64], sequence: u64, frame: &SampleFrame, late: &mut Vec<Late>) -> Counts {
+    let mut counts = Counts { rejected: frame.rejected, ..Counts::default() };
+    let mut memtable = generation.memtable.write(sequence);
+    for block in &frame.blocks {
+        for (i, time) in block.rows.times.iter().enumerate() {
+            let tag = block.tag(i);
+            let coerced = block.coerced.get(i).is_some_and(|c| *c);
+            match memtable.put(tag, &block.rows, i) {
+                Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| newest < time) => counts.stored += 1,
+                Found::Nothing => {
+                    late.push(Late { tag, time: *time, cell: block.rows.cell(i), coerced });
+                    continue;
+                }
+                Found::Other => counts.replaced += 1,
+                Found::Equal => {
+                    counts.duplicate += 1;
+                    continue;
+                }
+            }
+            counts.coerced += u64::from(coerced);
+        }
+    }
+    counts
+}
+
+/// Notes the newest time of every tag of a memtable that is active no more.
+pub(crate) fn fold_newest(older_newest: &mut Vec<i64>, times: impl Iterator<Item = (TagId, i64)>) {
+    for (tag, time) in times {
+        let index = tag.0 as usize;
+        if index >= older_newest.len() {
+            older_newest.resize(index + 1, i64::MIN);
+        }
+        older_newest[index] = older_newest[index].max(time);
+    }
+}
+
+fn refuse(group: Vec<Queued>, error: &Error) {
+    for queued in group {
+        if let Some(slot) = &queued.slot {
+            slot.leave(false);
+        }
+        (queued.done)(Err(error.clone()));
+    }
+}

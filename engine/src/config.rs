@@ -1,0 +1,28 @@
+//! What an operator may set of the engine.
+
+/// Settings of an engine. None of them affects the format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Bytes that memtables, frames in flight and scans may take together.
+    pub memory_budget: usize,
+    /// How far ahead of the clock samples of ordinary tags may lie, in nanoseconds.
+    pub max_future: i64,
+    /// Whether a tag that is not declared is created by its first sample.
+    pub auto_create: bool,
+    /// Age at which unflushed samples are flushed, in nanoseconds.
+    pub flush_age: u64,
+    /// Unflushed log in bytes at which writers wait; a flush begins at half of it.
+    pub log_bytes_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            memory_budget: 1 << 30,
+            max_future: 3_600_000_000_000,
+            auto_create: true,
+            flush_age: 600_000_000_000,
+            log_bytes_max: crate::limits::LOG_BYTES_MAX,
+        }
+    }
+}

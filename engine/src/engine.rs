@@ -1,0 +1,364 @@
+//! The engine: what its parts are, and what the outside may ask of it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::archive::Archive;
+use crate::commit::{Committed, Committer};
+use crate::config::Config;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::generation::Generation;
+use crate::ingest::{Counts, Sources};
+use crate::manifest::{Manifest, ManifestState, SourceState};
+use crate::queue::Queue;
+use crate::runtime::Runtime;
+use crate::sample::Row;
+use crate::scan::ReadView;
+use crate::segment::{Segment, SegmentMeta};
+use crate::tag::TagId;
+use crate::tag_table::TagTable;
+
+/// An open archive. Clones are handles to the same one; every call may block.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    runtime: Arc<Mutex<Option<Runtime>>>,
+}
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub env: Env,
+    pub config: Config,
+    pub archive: Archive,
+    /// Counts the restores from backups; the first part of segment names.
+    pub epoch: u64,
+    pub tags: RwLock<Arc<TagTable>>,
+    /// Held while tags are created or changed.
+    pub tag_changes: Mutex<()>,
+    /// Tags that the manifest does not have as they are.
+    pub dirty_tags: Mutex<BTreeSet<TagId>>,
+    pub sources: Sources,
+    pub queue: Queue,
+    pub committer: Mutex<Committer>,
+    pub manifest: Mutex<Manifest>,
+    pub published: RwLock<Arc<Published>>,
+    pub flushing: Mutex<()>,
+    pub log_bytes: AtomicU64,
+    pub counters: Counters,
+    health: RwLock<Health>,
+}
+
+/// What readers see.
+#[derive(Clone)]
+pub(crate) struct Published {
+    /// Live segments, ascending in last sequence.
+    pub segments: Arc<[Arc<Segment>]>,
+    /// Memtables that are being flushed, oldest first.
+    pub frozen: Vec<Arc<Generation>>,
+    /// The memtable that frames are applied to.
+    pub active: Arc<Generation>,
+    /// The manifest state that names the segments.
+    pub base: Arc<ManifestState>,
+}
+
+#[derive(Default)]
+struct Health {
+    /// Why nothing is written any more.
+    latched: Option<Error>,
+    /// Why the last flush had to be put off.
+    full: Option<Error>,
+}
+
+/// Samples since the start, by what became of them as far as was known at once.
+#[derive(Default)]
+pub(crate) struct Counters {
+    rows: AtomicU64,
+}
+
+/// How an engine is doing, for metrics.
+#[derive(Clone, Debug)]
+pub struct EngineStatus {
+    /// Tags.
+    pub tags: usize,
+    /// Samples in memtables.
+    pub memtable_rows: usize,
+    /// Bytes of memtables.
+    pub memtable_bytes: usize,
+    /// Bytes of the unflushed log.
+    pub log_bytes: u64,
+    /// Live segments.
+    pub segments: usize,
+    /// Rows of live segments; replaced ones count until they are merged.
+    pub segment_rows: u64,
+    /// Bytes of live segments.
+    pub segment_bytes: u64,
+    /// Samples accepted since the start.
+    pub rows_written: u64,
+    /// Why nothing is written any more, if so.
+    pub latched: Option<String>,
+    /// Why writing waits for disk space, if so.
+    pub disk_full: Option<String>,
+}
+
+/// What was found and mended at start.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Frames replayed from the log.
+    pub frames: u64,
+    /// Bytes of log read.
+    pub bytes: u64,
+    /// Frames that were acknowledged and cannot be read, by first and last sequence.
+    pub lost: Vec<(u64, u64)>,
+    /// Copies of damaged log files.
+    pub quarantined: Vec<PathBuf>,
+    /// Files of unfinished work that were removed.
+    pub removed: usize,
+}
+
+impl Engine {
+    /// Opens an archive, initialising a missing or empty directory, and replays its log. Nothing
+    /// is written and no thread runs until [`Engine::start`].
+    ///
+    /// # Errors
+    /// `Unusable` where the directory is in use, foreign or newer; `Damaged` where its bytes are
+    /// not what was written.
+    pub fn open(env: Env, dir: &Path, config: Config) -> Result<(Engine, RecoveryReport)> {
+        let (shared, report) = crate::recovery::open(env, dir, config)?;
+        Ok((Engine { shared: Arc::new(shared), runtime: Arc::default() }, report))
+    }
+
+    /// Starts the threads that commit and flush. Without them, [`Engine::commit_step`] and
+    /// [`Engine::job_step`] do their work a step at a time.
+    pub fn start(&self) {
+        self.runtime.lock().get_or_insert_with(|| Runtime::start(&self.shared));
+    }
+
+    /// Commits one group of waiting frames; says whether any waited.
+    pub fn commit_step(&self) -> bool {
+        self.shared.commit_step()
+    }
+
+    /// Does the next due piece of work; says whether there was any.
+    pub fn job_step(&self) -> Result<bool> {
+        self.shared.job_step()
+    }
+
+    /// All tags.
+    pub fn tags(&self) -> Arc<TagTable> {
+        self.shared.tags.read().clone()
+    }
+
+    /// Everything acknowledged so far, to be read.
+    pub fn view(&self) -> ReadView {
+        self.shared.published.read().view(&self.shared.tags.read())
+    }
+
+    /// The tag's sample with the newest time that is not after now + `max_future` (not after now
+    /// for `future` tags), whatever its status.
+    pub fn current(&self, tag: TagId) -> Result<Option<Row>> {
+        let shared = &self.shared;
+        let Some(tag) = shared.tags.read().get(tag).cloned() else { return Ok(None) };
+        let now = shared.env.clock.now();
+        let latest = if tag.spec.future { now } else { now.saturating_add(shared.config.max_future) };
+        let published = shared.published.read().clone();
+        match published.newest(tag.id) {
+            Some(row) if row.time > latest => self.view().newest_at(tag.id, latest),
+            newest => Ok(newest),
+        }
+    }
+
+    /// Writes everything that was acknowledged before the call to segments.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.flush()
+    }
+
+    /// The live segments.
+    pub fn segments(&self) -> Vec<SegmentMeta> {
+        self.shared.published.read().base.segments.clone()
+    }
+
+    /// Where a segment lies.
+    pub fn segment_path(&self, segment: &SegmentMeta) -> PathBuf {
+        self.shared.archive.segment_dir().join(&segment.name)
+    }
+
+    /// How the engine is doing.
+    pub fn status(&self) -> EngineStatus {
+        let shared = &self.shared;
+        let published = shared.published.read().clone();
+        let health = shared.health.read();
+        let memtables = || published.frozen.iter().chain([&published.active]).map(|g| &g.memtable);
+        EngineStatus {
+            tags: shared.tags.read().len(),
+            memtable_rows: memtables().map(|m| m.row_count()).sum(),
+            memtable_bytes: memtables().map(|m| m.bytes()).sum(),
+            log_bytes: shared.log_bytes.load(Relaxed),
+            segments: published.base.segments.len(),
+            segment_rows: published.base.segments.iter().map(|s| s.rows).sum(),
+            segment_bytes: published.base.segments.iter().map(|s| s.bytes).sum(),
+            rows_written: shared.counters.rows.load(Relaxed),
+            latched: health.latched.as_ref().map(ToString::to_string),
+            disk_full: health.full.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Stops the threads, commits what waits, flushes it, and marks the log as complete.
+    pub fn close(&self) -> Result<()> {
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.stop(&self.shared);
+        }
+        while self.shared.commit_step() {}
+        if let Some(error) = self.shared.latched() {
+            return Err(error);
+        }
+        self.shared.flush()?;
+        self.shared.committer.lock().log.mark_idle()
+    }
+}
+
+impl Published {
+    /// Everything, to be read.
+    pub fn view(&self, tags: &Arc<TagTable>) -> ReadView {
+        let mut view = self.view_before_active(tags);
+        view.memtables.push(Arc::clone(&self.active.memtable));
+        view
+    }
+
+    /// Everything but the active memtable.
+    pub fn view_before_active(&self, tags: &Arc<TagTable>) -> ReadView {
+        ReadView {
+            segments: self.segments.to_vec(),
+            memtables: self.frozen.iter().map(|g| Arc::clone(&g.memtable)).collect(),
+            tags: Arc::clone(tags),
+            manifest: self.base.number,
+        }
+    }
+
+    /// A tag's newest sample: later writes of the same time win.
+    fn newest(&self, tag: TagId) -> Option<Row> {
+        let flushed = self.base.newest.get(&tag).cloned();
+        let memtables = self.frozen.iter().chain([&self.active]).filter_map(|g| g.memtable.newest(tag));
+        flushed.into_iter().chain(memtables).reduce(|older, newer| if newer.time >= older.time { newer } else { older })
+    }
+
+    /// Where a source is, as far as its frames are applied.
+    pub fn source(&self, name: &str) -> Option<SourceState> {
+        let before = self.base.sources.get(name).cloned();
+        self.frozen.iter().chain([&self.active]).fold(before, |before, generation| generation.source_after(name, before))
+    }
+}
+
+impl Shared {
+    /// An engine's parts as recovery found them.
+    #[expect(clippy::too_many_arguments, reason = "each is one part, named once")]
+    pub fn new(
+        env: Env,
+        config: Config,
+        archive: Archive,
+        manifest: Manifest,
+        committer: Committer,
+        published: Published,
+        tags: TagTable,
+        dirty_tags: BTreeSet<TagId>,
+    ) -> Shared {
+        Shared {
+            env,
+            config,
+            archive,
+            epoch: 1,
+            tags: RwLock::new(Arc::new(tags)),
+            tag_changes: Mutex::new(()),
+            dirty_tags: Mutex::new(dirty_tags),
+            sources: Sources::default(),
+            queue: Queue::default(),
+            log_bytes: AtomicU64::new(committer.log.bytes()),
+            committer: Mutex::new(committer),
+            manifest: Mutex::new(manifest),
+            published: RwLock::new(Arc::new(published)),
+            flushing: Mutex::new(()),
+            counters: Counters::default(),
+            health: RwLock::default(),
+        }
+    }
+
+    /// Why nothing is written any more.
+    pub fn latched(&self) -> Option<Error> {
+        self.health.read().latched.clone()
+    }
+
+    /// After a failed write or sync nothing more is written: what is on disk is not known.
+    pub fn latch(&self, error: &Error) {
+        let mut health = self.health.write();
+        if health.latched.is_none() {
+            tracing::error!("writing ends: {error}");
+            health.latched = Some(Error::new(
+                ErrorKind::ReadOnly,
+                "writing failed",
+                format!("an earlier write failed ({error})"),
+                "reads go on; mend the disk and restart the server",
+            ));
+        }
+    }
+
+    /// Records in an idle log that all of it is durable.
+    pub fn mark_idle(&self) {
+        if self.latched().is_none()
+            && let Err(error) = self.committer.lock().log.mark_idle()
+        {
+            self.latch_unless_full(&error);
+        }
+    }
+
+    /// Latches but for a full disk, which may be tried again.
+    pub fn latch_unless_full(&self, error: &Error) {
+        if error.kind() != ErrorKind::Exhausted {
+            self.latch(error);
+        }
+    }
+
+    /// Remembers whether the last flush found room.
+    pub fn note_space(&self, flushed: &Result<()>) {
+        let full = flushed.as_ref().err().filter(|e| e.kind() == ErrorKind::Exhausted).cloned();
+        if let Some(error) = &full {
+            tracing::warn!("a flush is put off: {error}");
+        }
+        self.health.write().full = full;
+    }
+
+    /// Whether a frame may be queued now: `Ok(false)` lets its writer wait.
+    pub fn admit(&self) -> Result<bool> {
+        if let Some(error) = self.latched() {
+            return Err(error);
+        }
+        let published = self.published.read().clone();
+        let memory: usize = published.frozen.iter().chain([&published.active]).map(|g| g.memtable.bytes()).sum();
+        let fits = memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) < self.config.log_bytes_max;
+        match &self.health.read().full {
+            Some(error) if !fits => Err(error.clone()),
+            _ => Ok(fits),
+        }
+    }
+}
+
+impl Counters {
+    pub fn add(&self, counts: &Counts) {
+        self.rows.fetch_add(counts.rows(), Relaxed);
+    }
+}
+
+/// The result of a queued frame, waited for.
+pub(crate) fn wait(queue: impl FnOnce(crate::queue::Done) -> Result<()>) -> Result<Committed> {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    queue(Box::new(move |result| {
+        // The receiver is there: it waits below.
+        let _ = send.send(result);
+    }))?;
+    receive.recv().unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up"))
+    })
+}

@@ -1,0 +1,271 @@
+//! Checks and coerces a batch: pure, but for the tags it is told of.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::{Batch, Block, Rejection, Shape, TagRef, Values};
+use crate::coerce::{Input, coerce, type_of};
+use crate::error::{Error, Result};
+use crate::format::{BlockTags, FrameBlock};
+use crate::limits;
+use crate::sample::Rows;
+use crate::status::Status;
+use crate::tag::{Tag, TagId, TagSpec, TagType, check_name, quoted};
+use crate::tag_table::TagTable;
+
+/// What a batch is checked against besides the tags.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// The server's clock, nanoseconds since 1970 UTC.
+    pub now: i64,
+    /// How far ahead of it samples of ordinary tags may lie, in nanoseconds.
+    pub max_future: i64,
+}
+
+/// A batch as the log keeps it.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub blocks: Vec<FrameBlock>,
+    pub rejections: Vec<Rejection>,
+    pub handles: Vec<(String, TagId)>,
+    /// Words that digital tags have no state for yet; the batch is prepared again once they have.
+    pub new_states: BTreeMap<TagId, Vec<String>>,
+}
+
+/// Tags that the batch names and the table does not have, with the type of their first value that
+/// is neither empty nor Bad. Names that cannot be names are left to be rejected sample by sample.
+pub(crate) fn missing_tags(batch: &Batch, tags: &TagTable) -> Vec<TagSpec> {
+    let mut missing = Missing::default();
+    for block in &batch.blocks {
+        match &block.shape {
+            Shape::Scan { handles, names, .. } => {
+                for (i, name) in (handles.len()..).zip(names) {
+                    missing.see(name, i..i + 1, block, tags);
+                }
+            }
+            Shape::Series { tag: TagRef::Name(name), times } => missing.see(name, 0..times.len(), block, tags),
+            Shape::Series { tag: TagRef::Handle(_), .. } => {}
+        }
+    }
+    missing.specs.into_iter().map(|(name, kind)| TagSpec::new(name, kind.unwrap_or(TagType::Float64))).collect()
+}
+
+#[derive(Default)]
+struct Missing<'a> {
+    by_name: HashMap<String, usize>,
+    specs: Vec<(&'a str, Option<TagType>)>,
+}
+
+impl<'a> Missing<'a> {
+    /// Learns from samples `range` of a block what type the tag of this name would have.
+    fn see(&mut self, name: &'a str, range: Range<usize>, block: &Block, tags: &TagTable) {
+        let folded = name.to_lowercase();
+        let at = match self.by_name.get(&folded) {
+            Some(at) => *at,
+            None if tags.find(name).is_some() || check_name(name).is_err() => return,
+            None => {
+                self.specs.push((name, None));
+                self.by_name.insert(folded, self.specs.len() - 1);
+                self.specs.len() - 1
+            }
+        };
+        if self.specs[at].1.is_none() {
+            let good = range.filter(|i| !status(block, *i).is_bad());
+            self.specs[at].1 = good.filter_map(|i| input(&block.values, i)).find_map(|value| type_of(&value));
+        }
+    }
+}
+
+/// Checks and coerces every sample of a batch.
+///
+/// # Errors
+/// `InvalidInput` where the batch as a whole cannot be: too many samples, or columns of different
+/// lengths. Single samples that cannot be kept are rejections.
+pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Result<Prepared> {
+    check_shape(batch)?;
+    let mut out = Prepared::default();
+    let mut base = 0;
+    for block in &batch.blocks {
+        let rows = block.shape.len();
+        if let Some(done) = plain_series(block, tags, rules) {
+            out.blocks.push(done);
+        } else {
+            prepare_block(block, base, tags, rules, &mut out);
+        }
+        name_handles(&block.shape, tags, &mut out.handles);
+        base += rows;
+    }
+    out.handles.sort();
+    out.handles.dedup();
+    Ok(out)
+}
+
+fn check_shape(batch: &Batch) -> Result<()> {
+    let refuse = |why: String| Err(Error::invalid("the batch", why, "send smaller or well-formed batches"));
+    let rows: usize = batch.blocks.iter().map(|b| b.shape.len()).sum();
+    if rows > limits::BATCH_ROWS_MAX {
+        return refuse(format!("it has {rows} samples, at most {} are allowed", limits::BATCH_ROWS_MAX));
+    }
+    for block in &batch.blocks {
+        let rows = block.shape.len();
+        if let Some(values) = block.values.len().filter(|values| *values != rows) {
+            return refuse(format!("a block has {rows} samples and {values} values"));
+        }
+        if !matches!(block.statuses.len(), 0 | 1) && block.statuses.len() != rows {
+            return refuse(format!("a block has {rows} samples and {} statuses", block.statuses.len()));
+        }
+    }
+    Ok(())
+}
+
+fn name_handles(shape: &Shape, tags: &TagTable, handles: &mut Vec<(String, TagId)>) {
+    let names = match shape {
+        Shape::Scan { names, .. } => names.as_slice(),
+        Shape::Series { tag: TagRef::Name(name), .. } => std::slice::from_ref(name),
+        Shape::Series { tag: TagRef::Handle(_), .. } => &[],
+    };
+    handles.extend(names.iter().filter_map(|name| Some((name.clone(), tags.find(name)?.id))));
+}
+
+/// The common case without a look at each sample's kind: good finite numbers of one float tag.
+fn plain_series(block: &Block, tags: &TagTable, rules: Rules) -> Option<FrameBlock> {
+    let (Shape::Series { tag, times }, Values::Doubles(values)) = (&block.shape, &block.values) else { return None };
+    let tag = find(tag, tags).ok()?;
+    let latest = latest_time(tag, rules);
+    let fits = tag.spec.tag_type == TagType::Float64
+        && block.statuses.is_empty()
+        && values.iter().all(|v| v.is_finite())
+        && times.iter().all(|t| (limits::TIME_MIN..=latest).contains(t));
+    fits.then(|| FrameBlock {
+        tags: BlockTags::One(tag.id),
+        rows: Rows { times: times.clone(), values: values.iter().map(|v| v.to_bits()).collect(), ..Rows::default() },
+        coerced: Vec::new(),
+    })
+}
+
+fn prepare_block(block: &Block, base: usize, tags: &TagTable, rules: Rules, out: &mut Prepared) {
+    let rows = block.shape.len();
+    let mut kept = FrameBlock { tags: BlockTags::Each(Vec::with_capacity(rows)), rows: Rows::default(), coerced: Vec::new() };
+    let mut kept_tags = Vec::with_capacity(rows);
+    kept.rows.times.reserve(rows);
+    kept.rows.values.reserve(rows);
+    for i in 0..rows {
+        match prepare_sample(block, i, tags, rules, &mut out.new_states, &mut kept) {
+            Ok(tag) => kept_tags.push(tag),
+            Err(reason) => out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason }),
+        }
+    }
+    if kept_tags.is_empty() {
+        return;
+    }
+    kept.tags = match &block.shape {
+        Shape::Series { .. } => BlockTags::One(kept_tags[0]),
+        Shape::Scan { .. } => BlockTags::Each(kept_tags),
+    };
+    out.blocks.push(kept);
+}
+
+/// Appends sample `i` to `kept`, or says why it is refused.
+fn prepare_sample(
+    block: &Block,
+    i: usize,
+    tags: &TagTable,
+    rules: Rules,
+    new_states: &mut BTreeMap<TagId, Vec<String>>,
+    kept: &mut FrameBlock,
+) -> std::result::Result<TagId, String> {
+    let (tag, time) = match &block.shape {
+        Shape::Scan { time, handles, names } => match handles.get(i) {
+            Some(handle) => (by_handle(*handle, tags)?, *time),
+            None => (by_name(&names[i - handles.len()], tags)?, *time),
+        },
+        Shape::Series { tag, times } => (find(tag, tags)?, times[i]),
+    };
+    check_time(time, tag, rules)?;
+    let status = status(block, i);
+    let plain = match &block.values {
+        Values::Doubles(values) if tag.spec.tag_type == TagType::Float64 && values[i].is_finite() => Some(values[i].to_bits()),
+        Values::Integers(values) if tag.spec.tag_type == TagType::Int64 => Some(values[i].cast_unsigned()),
+        _ => None,
+    };
+    if let Some(value) = plain {
+        kept.rows.push_value(time, value, status);
+        if !kept.coerced.is_empty() {
+            kept.coerced.push(false);
+        }
+        return Ok(tag.id);
+    }
+    let mut new_state = |word: &str| {
+        let words = new_states.entry(tag.id).or_default();
+        if !words.iter().any(|w| w == word) {
+            words.push(word.to_owned());
+        }
+        // Any code will do: the batch is prepared again once the state has its own.
+        Some(0)
+    };
+    let coerced = coerce(&tag.spec, input(&block.values, i).unwrap_or(Input::Empty), status, &mut new_state)?;
+    if coerced.changed && kept.coerced.is_empty() {
+        kept.coerced.resize(kept.rows.len(), false);
+    }
+    kept.rows.push(time, &coerced.cell);
+    if coerced.changed || !kept.coerced.is_empty() {
+        kept.coerced.push(coerced.changed);
+    }
+    Ok(tag.id)
+}
+
+fn find<'a>(tag: &TagRef, tags: &'a TagTable) -> std::result::Result<&'a Tag, String> {
+    match tag {
+        TagRef::Handle(handle) => by_handle(*handle, tags),
+        TagRef::Name(name) => by_name(name, tags),
+    }
+}
+
+fn by_handle(handle: u32, tags: &TagTable) -> std::result::Result<&Tag, String> {
+    tags.get(TagId(handle)).map(|tag| &**tag).ok_or_else(|| format!("no tag has handle {handle}"))
+}
+
+fn by_name<'a>(name: &str, tags: &'a TagTable) -> std::result::Result<&'a Tag, String> {
+    tags.find(name).map(|tag| &**tag).ok_or_else(|| match check_name(name) {
+        Err(error) => error.to_string(),
+        Ok(()) => format!("tag {} does not exist and auto_create is off", quoted(name)),
+    })
+}
+
+fn latest_time(tag: &Tag, rules: Rules) -> i64 {
+    if tag.spec.future { limits::TIME_MAX } else { rules.now.saturating_add(rules.max_future).min(limits::TIME_MAX) }
+}
+
+fn check_time(time: i64, tag: &Tag, rules: Rules) -> std::result::Result<(), String> {
+    if !(limits::TIME_MIN..=limits::TIME_MAX).contains(&time) {
+        return Err("its time is not between 1900 and 2262".into());
+    }
+    if time > latest_time(tag, rules) {
+        let ahead = time.saturating_sub(rules.now) / 1_000_000_000;
+        let most = rules.max_future / 1_000_000_000;
+        return Err(format!("its time is {ahead} s in the future, at most {most} s are allowed"));
+    }
+    Ok(())
+}
+
+fn status(block: &Block, i: usize) -> Status {
+    match block.statuses.as_slice() {
+        [] => Status::GOOD,
+        [one] => Status(*one),
+        each => Status(each[i]),
+    }
+}
+
+fn input(values: &Values, i: usize) -> Option<Input<'_>> {
+    match values {
+        Values::Doubles(v) => Some(Input::Number(v[i])),
+        Values::Integers(v) => Some(Input::Integer(v[i])),
+        Values::Booleans(v) => Some(Input::Boolean(v[i])),
+        Values::Texts(v) => Some(Input::Word(&v[i])),
+        Values::None => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "prepare_tests.rs"]
+mod tests;

@@ -1,0 +1,4 @@
+//! Work that the planner decides on.
+
+mod flush;
+pub(crate) mod tags_file;

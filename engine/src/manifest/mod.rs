@@ -1,0 +1,201 @@
+//! The manifest: the archive's one commit point.
+//!
+//! 1. A manifest file, once it has its number, never changes.
+//! 2. Numbers follow each other; the state is the newest snapshot and the edits after it.
+//! 3. A file has its number only after its bytes are durable, and an edit counts only after the
+//!    directory entry is durable too.
+//! 4. What an edit names is durable before the edit is written.
+
+mod codec;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use state::{Edit, ManifestState, SourceState, TagsFile};
+
+use crate::env::{Env, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use codec::Kind;
+
+/// The writer of manifest files.
+pub struct Manifest {
+    env: Env,
+    dir: PathBuf,
+    archive: u64,
+    state: ManifestState,
+    /// Number of the newest snapshot.
+    snapshot: u64,
+    /// Why nothing more can be appended: after a failed write what is on disk is not known.
+    broken: Option<Error>,
+}
+
+impl Manifest {
+    /// Starts the manifest of an empty archive, or reads the one that is there.
+    ///
+    /// # Errors
+    /// `Damaged` where a file is missing or its bytes are not what was written.
+    pub fn open(env: &Env, dir: &Path, archive: u64) -> Result<Manifest> {
+        env.disk.create_dir(dir).map_err(|e| Error::io("creating", dir, &e))?;
+        let mut numbers = list_numbers(env, dir)?;
+        let mut manifest = Manifest {
+            env: env.clone(),
+            dir: dir.to_owned(),
+            archive,
+            state: ManifestState::default(),
+            snapshot: 0,
+            broken: None,
+        };
+        let Some(newest) = numbers.pop() else {
+            manifest.state.next_segment_id = 1;
+            return Ok(manifest);
+        };
+        manifest.replay(newest)?;
+        Ok(manifest)
+    }
+
+    /// The state after the last edit.
+    pub fn state(&self) -> &ManifestState {
+        &self.state
+    }
+
+    /// Makes an edit durable and returns the state after it.
+    ///
+    /// # Errors
+    /// `Conflict` where `expected` is not the last number. `Exhausted` where the disk is full:
+    /// nothing has changed and the same edit may be tried again. After any other error nothing
+    /// more can be appended.
+    pub fn append(&mut self, expected: u64, edit: Edit) -> Result<&ManifestState> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        if expected != self.state.number {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "appending to the manifest failed",
+                format!("edit {} follows {}, not {expected}", self.state.number + 1, self.state.number),
+                "this is a defect; restart the server",
+            ));
+        }
+        let mut next = self.state.clone();
+        next.apply(edit.clone()).map_err(|why| {
+            Error::new(ErrorKind::Conflict, "appending to the manifest failed", why, "this is a defect; restart the server")
+        })?;
+        let is_snapshot = self.snapshot == 0 || next.number - self.snapshot >= limits::MANIFEST_EDITS_PER_SNAPSHOT;
+        let bytes = if is_snapshot {
+            codec::encode(Kind::Snapshot, self.archive, next.number, &next.as_edit())
+        } else {
+            codec::encode(Kind::Edit, self.archive, next.number, &edit)
+        };
+        if let Err(error) = self.write(next.number, &bytes) {
+            if error.kind() != ErrorKind::Exhausted {
+                self.broken = Some(error.clone());
+            }
+            return Err(error);
+        }
+        self.state = next;
+        if is_snapshot {
+            self.snapshot = self.state.number;
+            self.remove_before_snapshot();
+        }
+        Ok(&self.state)
+    }
+
+    fn write(&mut self, number: u64, bytes: &[u8]) -> Result<()> {
+        let disk = &self.env.disk;
+        let temporary = self.dir.join("next.tmp");
+        let target = self.path(number);
+        match disk.remove(&temporary) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("removing", &temporary, &e)),
+            _ => {}
+        }
+        let filled = disk.open(&temporary, OpenMode::CreateNew).and_then(|file| {
+            file.write_all_at(bytes, 0)?;
+            Ok(file)
+        });
+        // Until the sync nothing is promised: a full disk is given back what was taken.
+        let file = filled.map_err(|e| {
+            let _ = disk.remove(&temporary);
+            Error::io("writing", &temporary, &e)
+        })?;
+        let broken = |what: &str, path: &Path, e: std::io::Error| {
+            let error = Error::io(what, path, &e);
+            if error.kind() == ErrorKind::Exhausted { error.with_kind(ErrorKind::Io) } else { error }
+        };
+        file.sync_data().map_err(|e| broken("syncing", &temporary, e))?;
+        disk.link(&temporary, &target).map_err(|e| broken("linking", &target, e))?;
+        disk.sync_dir(&self.dir).map_err(|e| broken("syncing", &self.dir, e))?;
+        // The second name is of no more use; a left-over is removed before the next edit.
+        let _ = disk.remove(&temporary);
+        Ok(())
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(file_name(number))
+    }
+
+    fn remove_before_snapshot(&self) {
+        // What cannot be removed now is removed after a later snapshot: it is not read again.
+        for number in list_numbers(&self.env, &self.dir).unwrap_or_default() {
+            if number < self.snapshot {
+                let _ = self.env.disk.remove(&self.path(number));
+            }
+        }
+    }
+
+    /// Goes back from the newest file to a snapshot, then forward again.
+    fn replay(&mut self, newest: u64) -> Result<()> {
+        let mut edits = Vec::new();
+        let mut number = newest;
+        loop {
+            let (kind, edit) = self.read(number)?;
+            edits.push(edit);
+            if kind == Kind::Snapshot {
+                break;
+            }
+            number = number.checked_sub(1).filter(|n| *n > 0).ok_or_else(|| {
+                Error::damaged(&self.path(number), 0, "no snapshot stands before the first edit")
+            })?;
+        }
+        self.snapshot = number;
+        self.state.number = number - 1;
+        for edit in edits.into_iter().rev() {
+            let path = self.path(self.state.number + 1);
+            self.state.apply(edit).map_err(|why| Error::damaged(&path, 0, why))?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: u64) -> Result<(Kind, Edit)> {
+        let path = self.path(number);
+        let file = self.env.disk.open(&path, OpenMode::Read).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::damaged(&path, 0, "the file is missing"),
+            _ => Error::io("opening", &path, &e),
+        })?;
+        let length = file.len().map_err(|e| Error::io("reading", &path, &e))?;
+        if length > limits::MANIFEST_FILE_BYTES_MAX {
+            let most = limits::MANIFEST_FILE_BYTES_MAX;
+            return Err(Error::damaged(&path, 0, format!("the file has {length} bytes, at most {most} are read")));
+        }
+        let bytes = file.read_ranges(std::slice::from_ref(&(0..length))).map_err(|e| Error::io("reading", &path, &e))?;
+        codec::decode(&bytes[0], self.archive, number).map_err(|e| e.in_file(&path, 0))
+    }
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:020}.manifest")
+}
+
+/// Numbers of the manifest files of a directory, ascending. Other files are left alone.
+fn list_numbers(env: &Env, dir: &Path) -> Result<Vec<u64>> {
+    let names = env.disk.list(dir).map_err(|e| Error::io("listing", dir, &e))?;
+    let number = |name: &String| {
+        let number = name.strip_suffix(".manifest")?.parse().ok()?;
+        (*name == file_name(number)).then_some(number)
+    };
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,124 @@
+//! What the manifest says, and how an edit changes it. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ingest::Counts;
+use crate::sample::Row;
+use crate::segment::SegmentMeta;
+use crate::tag::{Tag, TagId};
+use crate::tag_table::TagTable;
+
+/// The archive as of one manifest number.
+#[derive(Clone, Default)]
+pub struct ManifestState {
+    /// The number of the last edit.
+    pub number: u64,
+    /// Frames of the log up to here are in segments.
+    pub log_position: u64,
+    /// The id of the next segment.
+    pub next_segment_id: u64,
+    /// Live segments, ascending in their last sequence, then in id.
+    pub segments: Vec<SegmentMeta>,
+    /// All tags.
+    pub tags: TagTable,
+    /// Where each source is, as of the log position.
+    pub sources: BTreeMap<Arc<str>, SourceState>,
+    /// The newest sample of each tag that is in a segment.
+    pub newest: BTreeMap<TagId, Row>,
+    /// CRC32C and length of `tags.parquet`.
+    pub tags_file: Option<TagsFile>,
+}
+
+/// The file that tells other readers the names of tags; it can be written again from the tags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TagsFile {
+    /// Its length.
+    pub bytes: u64,
+    /// The CRC32C of all of it.
+    pub crc: u32,
+}
+
+/// Where a source is in its sequence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceState {
+    /// Who it is bound to.
+    pub identity: Arc<str>,
+    /// The epoch.
+    pub epoch: u64,
+    /// The last batch of the epoch.
+    pub sequence: u64,
+    /// What became of the epoch's samples.
+    pub counts: Counts,
+    /// The server's clock at that batch, nanoseconds since 1970 UTC.
+    pub received: i64,
+}
+
+/// One change of the archive.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Edit {
+    /// The new log position.
+    pub log_position: u64,
+    /// The id of the next segment.
+    pub next_segment_id: u64,
+    /// Segments that are now live.
+    pub added: Vec<SegmentMeta>,
+    /// Ids of segments that are live no more.
+    pub removed: Vec<u64>,
+    /// Tags that are new or changed.
+    pub tags: Vec<Arc<Tag>>,
+    /// Sources that moved, with all that is known of them.
+    pub sources: Vec<(Arc<str>, SourceState)>,
+    /// Sources that are forgotten.
+    pub forgotten: Vec<Arc<str>>,
+    /// Newest samples that changed.
+    pub newest: Vec<(TagId, Row)>,
+    /// The new tags file.
+    pub tags_file: Option<TagsFile>,
+}
+
+impl ManifestState {
+    /// The state after `edit`; the error says what in it cannot be.
+    pub fn apply(&mut self, edit: Edit) -> Result<(), String> {
+        if edit.log_position < self.log_position || edit.next_segment_id < self.next_segment_id {
+            return Err(format!("edit {} goes back in the log or in segment ids", self.number + 1));
+        }
+        for id in &edit.removed {
+            let at = self.segments.iter().position(|s| s.id == *id);
+            self.segments.remove(at.ok_or_else(|| format!("segment {id} is removed but not live"))?);
+        }
+        for tag in edit.tags {
+            if tag.id.0 == 0 || tag.id.0 as usize > self.tags.len() + 1 {
+                return Err(format!("tag {} follows tag {}", tag.id.0, self.tags.len()));
+            }
+            self.tags.put(tag);
+        }
+        self.segments.extend(edit.added);
+        self.segments.sort_by_key(|s| (s.last_sequence, s.id));
+        self.sources.extend(edit.sources);
+        for name in &edit.forgotten {
+            self.sources.remove(name);
+        }
+        self.newest.extend(edit.newest);
+        self.tags_file = edit.tags_file.or(self.tags_file);
+        self.log_position = edit.log_position;
+        self.next_segment_id = edit.next_segment_id;
+        self.number += 1;
+        Ok(())
+    }
+
+    /// The edit that makes this state out of an empty one.
+    pub fn as_edit(&self) -> Edit {
+        Edit {
+            log_position: self.log_position,
+            next_segment_id: self.next_segment_id,
+            added: self.segments.clone(),
+            removed: Vec::new(),
+            tags: self.tags.iter().cloned().collect(),
+            sources: self.sources.iter().map(|(n, s)| (n.clone(), s.clone())).collect(),
+            forgotten: Vec::new(),
+            newest: self.newest.iter().map(|(t, r)| (*t, r.clone())).collect(),
+            tags_file: self.tags_file,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Frames that wait for the log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::commit::Committed;
+use crate::error::Result;
+use crate::format::Frame;
+use crate::ingest::Slot;
+use crate::limits;
+
+/// What is called once a frame is durable and applied, or refused.
+pub(crate) type Done = Box<dyn FnOnce(Result<Committed>) + Send>;
+
+/// A frame that waits.
+pub(crate) struct Queued {
+    pub payload: Vec<u8>,
+    pub frame: Frame,
+    /// The door of the source whose batch it is.
+    pub slot: Option<Arc<Slot>>,
+    pub done: Done,
+}
+
+/// Frames in the order in which the log will have them.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Told when there is a frame, or when the committer is to look up.
+    filled: Condvar,
+    /// Told when there may be room again.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Queued>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// Adds a frame if `admit` has no objection: `Ok(false)` lets it wait for room.
+    pub fn push(&self, queued: Queued, admit: impl Fn() -> Result<bool>) -> Result<()> {
+        let mut state = self.state.lock();
+        loop {
+            let fits = state.frames.len() < limits::QUEUE_FRAMES_MAX && state.bytes < limits::QUEUE_BYTES_MAX;
+            if admit()? && fits {
+                break;
+            }
+            // Room also appears by what this queue is not told of, such as a fallen query.
+            self.room.wait_for(&mut state, Duration::from_millis(100));
+        }
+        state.bytes += queued.payload.len();
+        state.frames.push_back(queued);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Takes the frames of one group; none where nothing waits.
+    pub fn take_group(&self) -> Vec<Queued> {
+        let mut state = self.state.lock();
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = state.frames.front() {
+            if !group.is_empty() && bytes + next.payload.len() > limits::GROUP_BYTES_MAX {
+                break;
+            }
+            bytes += next.payload.len();
+            group.extend(state.frames.pop_front());
+        }
+        state.bytes -= bytes;
+        self.room.notify_all();
+        group
+    }
+
+    /// Waits until a frame is there, for at most `timeout`. Says whether one is.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.frames.is_empty() && !state.closed {
+            self.filled.wait_for(&mut state, timeout);
+        }
+        !state.frames.is_empty()
+    }
+
+    /// Lets those who wait for room look again.
+    pub fn nudge(&self) {
+        self.room.notify_all();
+    }
+
+    /// Ends the waiting of the committer.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.filled.notify_all();
+    }
+}

@@ -1,0 +1,313 @@
+//! Writing: tags are declared, sources are opened, batches are queued.
+
+use std::sync::Arc;
+
+use crate::commit::Committed;
+use crate::engine::{Engine, Shared, wait};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Frame, SampleFrame, SourceMark, encode_frame};
+use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, missing_tags, prepare};
+use crate::limits;
+use crate::queue::Queued;
+use crate::tag::{Interpolation, Tag, TagId, TagSpec, quoted};
+use crate::tag_table::TagTable;
+
+/// Changes of a tag's metadata; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TagChange {
+    /// The new unit.
+    pub unit: Option<String>,
+    /// The new description.
+    pub description: Option<String>,
+    /// The new interpolation.
+    pub interpolation: Option<Interpolation>,
+    /// The new low end of the span, or its absence.
+    pub low: Option<Option<f64>>,
+    /// The new high end of the span, or its absence.
+    pub high: Option<Option<f64>>,
+    /// The new states.
+    pub states: Option<Vec<(i64, Arc<str>)>>,
+    /// Whether samples may lie in the future.
+    pub future: Option<bool>,
+}
+
+/// A writer's place in its source's epoch. A newer opening of the same source ends it.
+pub struct OpenSource {
+    shared: Arc<Shared>,
+    /// None for a writer that keeps no sequence.
+    mark: Option<(Arc<str>, Arc<str>, u64)>,
+    slot: Arc<Slot>,
+    opening: u64,
+    last_sequence: u64,
+    counts: Counts,
+}
+
+impl Engine {
+    /// Creates tags, all or none; durable when it returns.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a specification that cannot be, `Conflict` for a name that is there.
+    pub fn create_tags(&self, specs: Vec<TagSpec>) -> Result<Vec<TagId>> {
+        let _one_at_a_time = self.shared.tag_changes.lock();
+        let tags = self.shared.tags.read().clone();
+        let mut names = std::collections::HashSet::new();
+        for spec in &specs {
+            spec.check()?;
+            if let Some(there) = tags.find(&spec.name) {
+                return Err(exists(&there.spec.name));
+            }
+            if !names.insert(spec.name.to_lowercase()) {
+                return Err(exists(&spec.name));
+            }
+        }
+        self.shared.add_tags(&tags, specs)
+    }
+
+    /// Changes a tag's metadata; durable when it returns.
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest name; `InvalidInput` for a change that cannot be.
+    pub fn update_tag(&self, name: &str, change: TagChange) -> Result<Arc<Tag>> {
+        let _one_at_a_time = self.shared.tag_changes.lock();
+        let tags = self.shared.tags.read().clone();
+        let tag = tags.find(name).ok_or_else(|| unknown_tag(name, &tags))?;
+        let mut changed = (**tag).clone();
+        change.apply(&mut changed.spec);
+        changed.spec.check()?;
+        let changed = Arc::new(changed);
+        self.shared.write_tags(vec![Arc::clone(&changed)])?;
+        Ok(changed)
+    }
+
+    /// Opens a source for writing, ending an older opening of it. An empty name opens a writer
+    /// that keeps no sequence: its batches are numbered from 1.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is too long; `Conflict` where the source belongs to another
+    /// identity; `ReadOnly` after a failed write.
+    pub fn open_source(&self, source: &str, identity: &str, epoch: u64) -> Result<OpenSource> {
+        let shared = Arc::clone(&self.shared);
+        if let Some(error) = shared.latched() {
+            return Err(error);
+        }
+        check_source(source, identity)?;
+        if source.is_empty() {
+            let slot = Arc::new(Slot::default());
+            return Ok(OpenSource { shared, mark: None, opening: slot.open(), slot, last_sequence: 0, counts: Counts::default() });
+        }
+        let name: Arc<str> = source.into();
+        if shared.published.read().source(&name).is_some_and(|s| *s.identity != *identity) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("opening source {}", quoted(source)),
+                "it belongs to another identity",
+                "choose another source name",
+            ));
+        }
+        let slot = shared.sources.slot(&name);
+        let opening = slot.open();
+        let published = shared.published.read().clone();
+        published.frozen.iter().chain([&published.active]).for_each(|generation| generation.settle());
+        let state = published.source(&name).filter(|s| s.epoch == epoch);
+        let (last_sequence, counts) = state.map_or((0, Counts::default()), |s| (s.sequence, s.counts));
+        slot.start(opening, last_sequence);
+        Ok(OpenSource { shared, mark: Some((name, identity.into(), epoch)), slot, opening, last_sequence, counts })
+    }
+}
+
+impl OpenSource {
+    /// The epoch's last durable sequence at opening.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// What had become of the epoch's samples at opening.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Checks, coerces and queues a batch; waits while the queue, the log or memory is full.
+    /// `done` is called once the batch is durable and visible, or refused after all. A batch that
+    /// is old gives `None` and calls nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a gap in the sequence or a malformed batch; `Conflict` where a newer
+    /// opening holds the source; `Exhausted` and `ReadOnly` where nothing can be written now.
+    pub fn submit(
+        &self,
+        sequence: u64,
+        batch: Batch,
+        done: impl FnOnce(Result<Committed>) + Send + 'static,
+    ) -> Result<Option<Submitted>> {
+        if sequence <= self.slot.submitted() {
+            return Ok(None);
+        }
+        let prepared = self.shared.prepare(batch)?;
+        let mark = self.mark.as_ref().map(|(name, identity, epoch)| SourceMark {
+            name: Arc::clone(name),
+            identity: Arc::clone(identity),
+            epoch: *epoch,
+            sequence,
+        });
+        let frame = Frame::Samples(SampleFrame {
+            source: mark,
+            received: self.shared.env.clock.now(),
+            rejected: prepared.rejections.len() as u64,
+            blocks: prepared.blocks,
+        });
+        let payload = encode_frame(&frame);
+        if payload.len() > limits::FRAME_BYTES_MAX {
+            return Err(Error::invalid(
+                format!("batch {sequence}"),
+                format!("it takes {} bytes of log, at most {} are allowed", payload.len(), limits::FRAME_BYTES_MAX),
+                "send smaller batches",
+            ));
+        }
+        if self.slot.take(self.opening, sequence)? == Turn::Old {
+            return Ok(None);
+        }
+        let queued = Queued { payload, frame, slot: Some(Arc::clone(&self.slot)), done: Box::new(done) };
+        self.shared.queue.push(queued, || self.shared.admit()).inspect_err(|_| self.slot.leave(false))?;
+        Ok(Some(Submitted { rejections: prepared.rejections, handles: prepared.handles }))
+    }
+}
+
+impl Shared {
+    /// Checks and coerces a batch; creates the tags and states it needs.
+    fn prepare(&self, batch: Batch) -> Result<Prepared> {
+        let mut tags = self.tags.read().clone();
+        if self.config.auto_create && !missing_tags(&batch, &tags).is_empty() {
+            let _one_at_a_time = self.tag_changes.lock();
+            // Another writer may have created some meanwhile.
+            tags = self.tags.read().clone();
+            self.add_tags(&tags, missing_tags(&batch, &tags))?;
+            tags = self.tags.read().clone();
+        }
+        let rules = Rules { now: self.env.clock.now(), max_future: self.config.max_future };
+        let prepared = prepare(&batch, &tags, rules)?;
+        if prepared.new_states.is_empty() {
+            return Ok(prepared);
+        }
+        self.add_states(&prepared)?;
+        let tags = self.tags.read().clone();
+        prepare(&batch, &tags, rules)
+    }
+
+    /// Gives each new word of a digital tag the next free code.
+    fn add_states(&self, prepared: &Prepared) -> Result<()> {
+        let _one_at_a_time = self.tag_changes.lock();
+        let tags = self.tags.read().clone();
+        let mut changed = Vec::new();
+        for (id, words) in &prepared.new_states {
+            let Some(tag) = tags.get(*id) else { continue };
+            let mut tag = (**tag).clone();
+            for word in words {
+                if tag.spec.state_code(word).is_none() && tag.spec.states.len() < limits::STATES_MAX {
+                    let code = tag.spec.states.last().map_or(0, |(code, _)| code.saturating_add(1).max(0));
+                    tag.spec.states.push((code, Arc::from(word.as_str())));
+                }
+            }
+            if tag.spec.check().is_ok() {
+                changed.push(Arc::new(tag));
+            }
+        }
+        self.write_tags(changed)
+    }
+
+    fn add_tags(&self, tags: &TagTable, specs: Vec<TagSpec>) -> Result<Vec<TagId>> {
+        if tags.len() + specs.len() > limits::TAGS_MAX {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                "creating tags failed",
+                format!("the archive would have {} tags, at most {} are allowed", tags.len() + specs.len(), limits::TAGS_MAX),
+                "use another archive",
+            ));
+        }
+        let created = self.env.clock.now();
+        let first = u32::try_from(tags.len() + 1).expect("the limit of tags is below 2^32");
+        let new: Vec<Arc<Tag>> =
+            (first..).zip(specs).map(|(id, spec)| Arc::new(Tag { id: TagId(id), created, spec })).collect();
+        let ids = new.iter().map(|tag| tag.id).collect();
+        self.write_tags(new)?;
+        Ok(ids)
+    }
+
+    /// Makes tags durable and visible, in frames of moderate size.
+    fn write_tags(&self, tags: Vec<Arc<Tag>>) -> Result<()> {
+        const TAGS_PER_FRAME: usize = 256;
+        for some in tags.chunks(TAGS_PER_FRAME) {
+            let mut groups = vec![some.to_vec()];
+            while let Some(group) = groups.pop() {
+                let frame = Frame::Tags(group.clone());
+                let payload = encode_frame(&frame);
+                if payload.len() > limits::FRAME_BYTES_MAX && group.len() > 1 {
+                    let (left, right) = group.split_at(group.len() / 2);
+                    groups.push(right.to_vec());
+                    groups.push(left.to_vec());
+                    continue;
+                }
+                if payload.len() > limits::FRAME_BYTES_MAX {
+                    return Err(Error::invalid(
+                        format!("tag {}", quoted(&group[0].spec.name)),
+                        format!("its metadata takes {} bytes, at most {} are allowed", payload.len(), limits::FRAME_BYTES_MAX),
+                        "shorten its states",
+                    ));
+                }
+                wait(|done| self.queue.push(Queued { payload, frame, slot: None, done }, || self.admit()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TagChange {
+    fn apply(self, spec: &mut TagSpec) {
+        let TagChange { unit, description, interpolation, low, high, states, future } = self;
+        set(&mut spec.unit, unit);
+        set(&mut spec.description, description);
+        set(&mut spec.interpolation, interpolation);
+        set(&mut spec.low, low);
+        set(&mut spec.high, high);
+        set(&mut spec.states, states);
+        set(&mut spec.future, future);
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn check_source(source: &str, identity: &str) -> Result<()> {
+    for (what, text, most) in [
+        ("source name", source, limits::SOURCE_NAME_BYTES_MAX),
+        ("identity", identity, limits::IDENTITY_BYTES_MAX),
+    ] {
+        if text.len() > most || text.chars().any(char::is_control) {
+            return Err(Error::invalid(
+                format!("{what} {}", quoted(text)),
+                format!("it has {} bytes or control characters, at most {most} bytes are allowed", text.len()),
+                "choose another name",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn exists(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("creating tag {} failed", quoted(name)),
+        "a tag of this name exists",
+        "names may not differ by case alone; use `tagus tags set` to change it",
+    )
+}
+
+/// The error for a name that no tag has, with the nearest.
+pub fn unknown_tag(name: &str, tags: &TagTable) -> Error {
+    let nearest = tags.nearest(name, 3).into_iter().map(quoted).collect::<Vec<_>>().join(", ");
+    let advice = if nearest.is_empty() { "list the tags with `tagus tags list`".into() } else { format!("did you mean {nearest}?") };
+    Error::new(ErrorKind::NotFound, format!("finding tag {} failed", quoted(name)), "there is no such tag", advice)
+}
+
