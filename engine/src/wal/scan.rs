@@ -1,0 +1,151 @@
+//! Which frames of one log file count: pure, over the bytes of the file.
+
+use std::ops::RangeInclusive;
+
+use super::frame::{ALIGNMENT, Frame};
+use super::header::Header;
+use crate::limits::BLOCK_BYTES;
+
+/// One finding, in the order of sequences.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// A frame that counts.
+    Frame(Frame<'a>),
+    /// Frames that were synced and cannot be read.
+    Lost(RangeInclusive<u64>),
+}
+
+/// Walks through the frames of one file.
+///
+/// Unsynced frames reach the disk in any order, so an invalid frame n alone proves nothing. It was
+/// synced if a later frame of this file says so, or if the next file began after it; then the walk
+/// goes on behind it. Otherwise the file ends before n.
+pub(super) struct Scan<'a> {
+    bytes: &'a [u8],
+    file_id: u64,
+    /// The last sequence that can count here.
+    limit: u64,
+    /// Whether all up to `limit` are known to have been synced.
+    limit_is_durable: bool,
+    /// Where the next frame is expected.
+    at: usize,
+    /// Its sequence.
+    next: u64,
+    ended: bool,
+    /// The highest durable-through of all valid frames behind the first damage.
+    proven: Option<u64>,
+    /// The highest durable-through of the frames that counted.
+    durable: u64,
+    /// Where the first frame above `durable` begins.
+    tail: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// A walk through `bytes`, a whole file with that header; `next_start` is the `start_after` of
+    /// the file that follows.
+    pub fn new(bytes: &'a [u8], header: &Header, next_start: Option<u64>) -> Scan<'a> {
+        Scan {
+            bytes,
+            file_id: header.file_id,
+            limit: next_start.unwrap_or(u64::MAX),
+            limit_is_durable: next_start.is_some(),
+            at: BLOCK_BYTES,
+            next: header.start_after.saturating_add(1),
+            ended: false,
+            proven: None,
+            durable: header.start_after,
+            tail: BLOCK_BYTES,
+        }
+    }
+
+    /// Where the last frame that counted ends.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
+    /// All frames up to this are known to have been synced.
+    pub fn durable_through(&self) -> u64 {
+        self.durable
+    }
+
+    /// The bytes of the frames of which that is not known, with their place in the file.
+    pub fn tail(&self) -> (usize, &'a [u8]) {
+        (self.tail, self.bytes.get(self.tail..self.at).unwrap_or(&[]))
+    }
+
+    fn frame_at(&self, at: usize) -> Option<Frame<'a>> {
+        Frame::parse(self.bytes.get(at..)?, Some(self.file_id))
+    }
+
+    /// The expected frame: next to the one before, or at the beginning of the next group.
+    fn expected(&self) -> Option<(usize, Frame<'a>)> {
+        let places = [self.at, self.at.next_multiple_of(BLOCK_BYTES)];
+        places.into_iter().find_map(|at| {
+            let frame = self.frame_at(at)?;
+            (frame.sequence == self.next).then_some((at, frame))
+        })
+    }
+
+    /// The valid frames above the expected one, from the place reached on.
+    fn later(&self) -> impl Iterator<Item = (usize, Frame<'a>)> + '_ {
+        let mut at = self.at;
+        std::iter::from_fn(move || {
+            while at < self.bytes.len() {
+                let here = at;
+                match self.frame_at(here) {
+                    Some(frame) => {
+                        at += frame.bytes();
+                        if frame.sequence > self.next && frame.sequence <= self.limit {
+                            return Some((here, frame));
+                        }
+                    }
+                    None => at += ALIGNMENT,
+                }
+            }
+            None
+        })
+    }
+
+    fn accept(&mut self, at: usize, frame: Frame<'a>) -> Step<'a> {
+        if frame.durable_through > self.durable {
+            self.durable = frame.durable_through;
+            self.tail = at;
+        }
+        self.at = at + frame.bytes();
+        self.next = frame.sequence.saturating_add(1);
+        Step::Frame(frame)
+    }
+
+    /// Where to go on behind an invalid frame, if it was synced.
+    fn behind_damage(&mut self) -> Option<(usize, u64)> {
+        if self.proven.is_none() {
+            self.proven = self.later().map(|(_, frame)| frame.durable_through).max();
+        }
+        let synced = self.limit_is_durable || self.proven.is_some_and(|proven| proven >= self.next);
+        if !synced {
+            return None;
+        }
+        self.later().next().map(|(at, frame)| (at, frame.sequence))
+    }
+}
+
+impl<'a> Iterator for Scan<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        if self.ended || self.next > self.limit {
+            return None;
+        }
+        if let Some((at, frame)) = self.expected() {
+            return Some(self.accept(at, frame));
+        }
+        let Some((at, sequence)) = self.behind_damage() else {
+            self.ended = true;
+            return None;
+        };
+        let lost = self.next..=sequence - 1;
+        self.at = at;
+        self.next = sequence;
+        Some(Step::Lost(lost))
+    }
+}
