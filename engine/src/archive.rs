@@ -30,7 +30,7 @@ impl Archive {
     /// # Errors
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
     pub fn open(env: &Env, dir: &Path) -> Result<Archive> {
-        env.disk.create_dir(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
+        create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
         let names = env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
         let is_archive = names.iter().any(|n| n == MARK);
         if !is_archive && let Some(foreign) = names.iter().find(|n| !HARMLESS.contains(&n.as_str())) {
@@ -62,6 +62,24 @@ impl Archive {
     pub fn tags_file(&self) -> PathBuf {
         self.dir.join("tags.parquet")
     }
+}
+
+/// Creates a directory and its parents, and makes their names durable: a name that vanishes in a
+/// power cut takes everything below with it.
+fn create_durably(env: &Env, dir: &Path) -> io::Result<()> {
+    let parent = |path: &Path| path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let mut to_sync = Vec::new();
+    let mut path = dir.to_owned();
+    while env.disk.list(&path).is_err() {
+        let above = parent(&path);
+        if above == path {
+            break;
+        }
+        to_sync.push(above.clone());
+        path = above;
+    }
+    env.disk.create_dir(dir)?;
+    to_sync.iter().try_for_each(|path| env.disk.sync_dir(path))
 }
 
 fn unusable(dir: &Path, why: &str, advice: &str) -> Error {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::engine::Shared;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::format::{Frame, SampleFrame};
 use crate::generation::{Generation, Late, Pending};
 use crate::ingest::Counts;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -12,10 +12,11 @@ use crate::commit::{Committed, Committer};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Frame;
 use crate::generation::Generation;
 use crate::ingest::{Counts, Sources};
 use crate::manifest::{Manifest, ManifestState, SourceState};
-use crate::queue::Queue;
+use crate::queue::{Queue, Queued};
 use crate::runtime::Runtime;
 use crate::sample::Row;
 use crate::scan::ReadView;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub manifest: Mutex<Manifest>,
     pub published: RwLock<Arc<Published>>,
     pub flushing: Mutex<()>,
+    /// Whether threads call the steps; without them who waits for a commit makes it.
+    pub threaded: AtomicBool,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
     health: RwLock<Health>,
@@ -135,6 +138,7 @@ impl Engine {
     /// Starts the threads that commit and flush. Without them, [`Engine::commit_step`] and
     /// [`Engine::job_step`] do their work a step at a time.
     pub fn start(&self) {
+        self.shared.threaded.store(true, Relaxed);
         self.runtime.lock().get_or_insert_with(|| Runtime::start(&self.shared));
     }
 
@@ -212,6 +216,7 @@ impl Engine {
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.stop(&self.shared);
         }
+        self.shared.threaded.store(false, Relaxed);
         while self.shared.commit_step() {}
         if let Some(error) = self.shared.latched() {
             return Err(error);
@@ -281,6 +286,7 @@ impl Shared {
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
             flushing: Mutex::new(()),
+            threaded: AtomicBool::new(false),
             counters: Counters::default(),
             health: RwLock::default(),
         }
@@ -330,6 +336,25 @@ impl Shared {
         self.health.write().full = full;
     }
 
+    /// Queues a frame and waits until it is durable and applied.
+    pub fn commit(&self, payload: Vec<u8>, frame: Frame) -> Result<Committed> {
+        let (send, receive) = std::sync::mpsc::sync_channel(1);
+        // The receiver is there: it waits below.
+        let done = Box::new(move |result| drop(send.send(result)));
+        self.queue.push(Queued { payload, frame, slot: None, done }, || self.admit())?;
+        self.drain_unthreaded();
+        receive.recv().unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up"))
+        })
+    }
+
+    /// Commits what waits where no thread does.
+    pub fn drain_unthreaded(&self) {
+        if !self.threaded.load(Relaxed) {
+            while self.commit_step() {}
+        }
+    }
+
     /// Whether a frame may be queued now: `Ok(false)` lets its writer wait.
     pub fn admit(&self) -> Result<bool> {
         if let Some(error) = self.latched() {
@@ -349,16 +374,4 @@ impl Counters {
     pub fn add(&self, counts: &Counts) {
         self.rows.fetch_add(counts.rows(), Relaxed);
     }
-}
-
-/// The result of a queued frame, waited for.
-pub(crate) fn wait(queue: impl FnOnce(crate::queue::Done) -> Result<()>) -> Result<Committed> {
-    let (send, receive) = std::sync::mpsc::sync_channel(1);
-    queue(Box::new(move |result| {
-        // The receiver is there: it waits below.
-        let _ = send.send(result);
-    }))?;
-    receive.recv().unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up"))
-    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::commit::Committed;
-use crate::engine::{Engine, Shared, wait};
+use crate::engine::{Engine, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Frame, SampleFrame, SourceMark, encode_frame};
 use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, missing_tags, prepare};
@@ -105,6 +105,7 @@ impl Engine {
             ));
         }
         let slot = shared.sources.slot(&name);
+        shared.drain_unthreaded();
         let opening = slot.open();
         let published = shared.published.read().clone();
         published.frozen.iter().chain([&published.active]).for_each(|generation| generation.settle());
@@ -253,7 +254,7 @@ impl Shared {
                         "shorten its states",
                     ));
                 }
-                wait(|done| self.queue.push(Queued { payload, frame, slot: None, done }, || self.admit()))?;
+                self.commit(payload, frame)?;
             }
         }
         Ok(())

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+
+use super::*;
+
+const NOW: i64 = 1_767_225_600_000_000_000;
+const RULES: Rules = Rules { now: NOW, max_future: 3_600_000_000_000 };
+
+fn table(specs: &[(&str, TagType)]) -> TagTable {
+    let mut table = TagTable::default();
+    for (id, (name, kind)) in (1..).zip(specs) {
+        table.put(Arc::new(Tag { id: TagId(id), created: 0, spec: TagSpec::new(*name, *kind) }));
+    }
+    table
+}
+
+fn scan(time: i64, names: &[&str], values: Values, statuses: &[u32]) -> Batch {
+    let shape = Shape::Scan { time, handles: Vec::new(), names: names.iter().map(|n| (*n).into()).collect() };
+    Batch { blocks: vec![Block { shape, values, statuses: statuses.into() }] }
+}
+
+#[test]
+fn a_sample_that_cannot_be_is_named_and_the_others_are_kept() {
+    let tags = table(&[("A", TagType::Float64), ("N", TagType::Int64)]);
+    let batch = Batch {
+        blocks: vec![
+            Block {
+                shape: Shape::Series { tag: TagRef::Handle(1), times: vec![NOW, NOW + 7_200_000_000_000, i64::MIN] },
+                values: Values::Doubles(vec![1.0, 2.0, 3.0]),
+                statuses: vec![],
+            },
+            Block {
+                shape: Shape::Scan { time: NOW, handles: vec![2, 9], names: vec!["a".into(), "b\n".into()] },
+                values: Values::Texts(vec!["2.5".into(), "1".into(), "7.5".into(), "1".into()]),
+                statuses: vec![0x4000_0000],
+            },
+        ],
+    };
+    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    let indexes: Vec<u32> = prepared.rejections.iter().map(|r| r.index).collect();
+    assert_eq!(indexes, [1, 2, 3, 4, 6], "{:?}", prepared.rejections);
+    assert!(prepared.rejections.iter().all(|r| !r.reason.contains('\n')));
+    assert_eq!(prepared.handles, [("a".to_owned(), TagId(1))]);
+    assert_eq!(prepared.blocks.len(), 2);
+    assert_eq!(prepared.blocks[1].tag(0), TagId(1));
+    assert_eq!(prepared.blocks[1].rows.value(0), Some(7.5f64.to_bits()));
+    assert_eq!(prepared.blocks[1].rows.status(0), Status::UNCERTAIN);
+}
+
+#[test]
+fn the_first_good_value_types_a_tag() {
+    let mut batch = scan(NOW, &["x", "y", "z"], Values::Texts(vec!["Bad".into(), "true".into(), "".into()]), &[0x8000_0000, 0, 0]);
+    batch.blocks.extend(scan(NOW + 1, &["X"], Values::Texts(vec!["batch 7".into()]), &[]).blocks);
+    let specs = missing_tags(&batch, &table(&[("other", TagType::Bool)]));
+    let found: Vec<(&str, TagType)> = specs.iter().map(|s| (s.name.as_str(), s.tag_type)).collect();
+    assert_eq!(found, [("x", TagType::Text), ("y", TagType::Bool), ("z", TagType::Float64)]);
+}
+
+#[test]
+fn tags_that_exist_and_names_that_cannot_be_are_not_missing() {
+    let batch = scan(NOW, &["A", "", "\u{7}"], Values::Doubles(vec![1.0, 2.0, 3.0]), &[]);
+    assert!(missing_tags(&batch, &table(&[("a", TagType::Text)])).is_empty());
+}
+
+#[test]
+fn coerced_samples_are_marked_one_by_one() {
+    let tags = table(&[("A", TagType::Float64)]);
+    let values = Values::Doubles(vec![1.0, f64::NAN, 2.0]);
+    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
+    let batch = Batch { blocks: vec![Block { shape, values, statuses: vec![] }] };
+    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    assert_eq!(prepared.blocks[0].coerced, [false, true, false]);
+    assert_eq!(prepared.blocks[0].rows.status(1), Status::BAD_OUT_OF_RANGE);
+    assert_eq!(prepared.blocks[0].rows.value(1), None);
+}
+
+#[test]
+fn new_words_of_a_digital_tag_are_asked_for_once() {
+    let tags = table(&[("V", TagType::Digital)]);
+    let values = Values::Texts(vec!["Open".into(), "Closed".into(), "Open".into()]);
+    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
+    let prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses: vec![] }] }, &tags, RULES).unwrap();
+    assert_eq!(prepared.new_states[&TagId(1)], ["Open", "Closed"]);
+}
+
+#[test]
+fn columns_of_different_lengths_refuse_the_batch() {
+    let batch = scan(NOW, &["A", "B"], Values::Doubles(vec![1.0]), &[]);
+    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+    let batch = scan(NOW, &["A", "B", "C"], Values::None, &[0, 0]);
+    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+}
