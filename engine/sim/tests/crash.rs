@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tagus_engine::env::{Disk, File, OpenMode};
-use tagus_sim::{Fate, Operation, SimDisk};
+use tagus_sim::{Fate, Operation, SimDisk, SimRandom};
 
 const ROOT: &str = "/";
 const SECTOR: usize = 512;
@@ -300,4 +300,39 @@ fn a_crash_during_recovery_starts_from_what_the_first_left() {
     assert!(file.sync_data().is_err());
     assert_eq!(after(&disk, Fate::Lost, "/a"), Some(b"old".to_vec()));
     assert_eq!(after(&disk, Fate::Kept, "/a"), Some(b"NEW".to_vec()));
+}
+
+/// Writes at random places with a sync here and there; the sectors written since the last one.
+fn scribble(file: &dyn File, random: &SimRandom) -> BTreeSet<usize> {
+    let mut at_risk = BTreeSet::new();
+    for _ in 0..12 {
+        let (offset, len) = (random.below(20_000) as usize, random.below(5_000) as usize + 1);
+        file.write_all_at(&vec![random.below(256) as u8; len], offset as u64).unwrap();
+        at_risk.extend(offset / SECTOR..(offset + len).div_ceil(SECTOR));
+        if random.chance(1, 4) {
+            file.sync_data().unwrap();
+            at_risk.clear();
+        }
+    }
+    at_risk
+}
+
+#[test]
+fn only_sectors_written_since_the_last_sync_are_at_risk() {
+    for seed in 0..200 {
+        let disk = SimDisk::new();
+        let file = durable_file(&disk, "/a", b"");
+        let at_risk = scribble(&*file, &SimRandom::new(seed));
+        let old = after(&disk, Fate::Lost, "/a").unwrap();
+        let new = after(&disk, Fate::Kept, "/a").unwrap();
+        let torn = after(&disk, Fate::Torn(seed), "/a").unwrap();
+        assert!(new == disk.read(Path::new("/a")).unwrap(), "seed {seed}");
+        assert!((old.len()..=new.len()).contains(&torn.len()), "seed {seed}");
+        for sector in (0..torn.len().div_ceil(SECTOR)).filter(|sector| !at_risk.contains(sector)) {
+            // Beyond the old end a sector that was never written reads as zeros.
+            let bytes = sector * SECTOR..torn.len().min((sector + 1) * SECTOR);
+            let expected = bytes.clone().map(|at| old.get(at).copied().unwrap_or(0));
+            assert!(expected.eq(torn[bytes].iter().copied()), "seed {seed}, sector {sector}");
+        }
+    }
 }
