@@ -172,8 +172,8 @@ fn decode_samples(input: &mut Decoder<'_>) -> Result<SampleFrame, DecodeError> {
     let received = input.i64()?;
     let source = if input.bool()? { Some(decode_source(input)?) } else { None };
     let rejected = input.varint()?;
-    // A block has at least its flags, its count and a tag.
-    let blocks = input.count(6)?;
+    // A block has at least its flags and its count.
+    let blocks = input.count(2)?;
     let blocks = (0..blocks).map(|_| decode_block(input)).collect::<Result<_, _>>()?;
     Ok(SampleFrame { source, received, rejected, blocks })
 }
