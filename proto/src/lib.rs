@@ -1,8 +1,11 @@
 //! The messages and services of `tagus.v1`, generated from the .proto files beside this crate.
 
-#![allow(missing_docs)]
+mod retry;
+
+pub use retry::{exhausted, retry_delay};
 
 /// Package `tagus.v1`.
+#[allow(missing_docs)]
 pub mod v1 {
     tonic::include_proto!("tagus.v1");
 }
