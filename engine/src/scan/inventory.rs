@@ -1,0 +1,278 @@
+//! Which sources hold rows of which tags: tag directories and memtables, read a stretch of tags
+//! at a time.
+
+use std::sync::Arc;
+
+use super::plan::Span;
+use super::spec::{QualitySet, TagSelection};
+use super::{ReadView, ScanCell};
+use crate::error::Result;
+use crate::memtable::{Extent, Memtable};
+use crate::segment::{Segment, TagRun};
+use crate::tag::TagId;
+
+/// One source of one tag's rows within the times of a cell.
+pub(super) struct TagSource {
+    pub(super) tag: TagId,
+    /// Where two sources have a row of the same time, that of the higher rank counts.
+    pub(super) rank: usize,
+    /// No row asked for is older.
+    pub(super) first: i64,
+    /// No row asked for is newer.
+    pub(super) last: i64,
+    /// Whether all rows of the source are asked for, so that `first` and `last` are rows.
+    pub(super) whole: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where the rows are.
+pub(super) enum Origin {
+    Segment(Arc<Segment>, TagRun),
+    Memtable(Arc<Memtable>, Extent),
+}
+
+impl TagSource {
+    /// A run of a segment; none where it has no row from `from` to `to`.
+    pub(super) fn of_run(rank: usize, segment: &Arc<Segment>, run: TagRun, from: i64, to: i64) -> Option<TagSource> {
+        let (tag, first, last) = (run.tag, run.first_time, run.last_time);
+        TagSource::clipped(tag, rank, first, last, from, to, || Origin::Segment(Arc::clone(segment), run))
+    }
+
+    /// A tag of a memtable; none where it has no row from `from` to `to`.
+    ///
+    /// The memtable may grow while it is read. What comes later outside the extent is not seen,
+    /// so that sources that did not overlap at first do not do so later.
+    pub(super) fn of_memtable(rank: usize, memtable: &Arc<Memtable>, tag: TagId, from: i64, to: i64) -> Option<TagSource> {
+        let extent = memtable.extent(tag)?;
+        let (first, last) = (extent.first_time, extent.last_time);
+        TagSource::clipped(tag, rank, first, last, from, to, || Origin::Memtable(Arc::clone(memtable), extent))
+    }
+
+    fn clipped(
+        tag: TagId,
+        rank: usize,
+        first: i64,
+        last: i64,
+        from: i64,
+        to: i64,
+        origin: impl FnOnce() -> Origin,
+    ) -> Option<TagSource> {
+        (first <= to && last >= from).then(|| TagSource {
+            tag,
+            rank,
+            first: first.max(from),
+            last: last.min(to),
+            whole: first >= from && last <= to,
+            origin: origin(),
+        })
+    }
+
+    /// All rows of the source, whatever times are asked for.
+    pub(super) fn rows(&self) -> u64 {
+        match &self.origin {
+            Origin::Segment(_, run) => run.rows.end - run.rows.start,
+            Origin::Memtable(_, extent) => extent.rows,
+        }
+    }
+
+    /// About when its rows are, those that are asked for.
+    pub(super) fn span(&self) -> Span {
+        let (first, last) = match &self.origin {
+            Origin::Segment(_, run) => (run.first_time, run.last_time),
+            Origin::Memtable(_, extent) => (extent.first_time, extent.last_time),
+        };
+        let share = (self.last.abs_diff(self.first) as f64 + 1.0) / (last.abs_diff(first) as f64 + 1.0);
+        // A share of at most 1 of a count: the cast cannot leave the range of the count.
+        let rows = (self.rows() as f64 * share).ceil() as u64;
+        Span { first: self.first, last: self.last, rows: rows.min(self.rows()) }
+    }
+
+    /// Whether each of the rows must be compared with the qualities asked for.
+    pub(super) fn needs_filter(&self, qualities: QualitySet) -> bool {
+        match &self.origin {
+            Origin::Segment(_, run) => !qualities.holds_all_to(run.worst),
+            Origin::Memtable(..) => !qualities.is_all(),
+        }
+    }
+
+    /// Whether a row of these qualities can be among them.
+    pub(super) fn can_match(&self, qualities: QualitySet) -> bool {
+        match &self.origin {
+            Origin::Segment(_, run) => qualities.holds_any_to(run.worst),
+            Origin::Memtable(..) => qualities != QualitySet::NONE,
+        }
+    }
+
+    /// The part of it from `from` to `to`; none where it has no row there.
+    pub(super) fn narrowed(&self, from: i64, to: i64) -> Option<TagSource> {
+        let (tag, rank, from, to) = (self.tag, self.rank, from.max(self.first), to.min(self.last));
+        match &self.origin {
+            Origin::Segment(segment, run) => TagSource::of_run(rank, segment, run.clone(), from, to),
+            Origin::Memtable(memtable, extent) => {
+                let origin = || Origin::Memtable(Arc::clone(memtable), *extent);
+                TagSource::clipped(tag, rank, extent.first_time, extent.last_time, from, to, origin)
+            }
+        }
+    }
+
+    pub(super) fn overlaps(&self, other: &TagSource) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Walks the tags of a cell in ascending order.
+pub(super) struct Inventory {
+    segments: Vec<(usize, Arc<Segment>)>,
+    memtables: Vec<(usize, Arc<Memtable>, Vec<TagId>)>,
+    tags: Tags,
+    qualities: QualitySet,
+    from: i64,
+    to: i64,
+    /// Tags of the next stretch.
+    width: usize,
+    width_max: usize,
+}
+
+enum Tags {
+    /// From the first to the last, both included; `None` at the end.
+    Range(Option<(u32, u32)>),
+    /// These, from the given place on.
+    Ids(Vec<TagId>, usize),
+}
+
+/// Directory entries in memory at once, roughly.
+const ENTRIES: usize = 131_072;
+/// Tags asked for whose ids are closer than this are looked up as one range: a block of the
+/// directory holds about as many.
+const NEAR: u32 = 32;
+
+impl Inventory {
+    /// The sources of `cell` in `view`. `segments` are those that the cell can need, by rank.
+    pub(super) fn new(
+        view: &ReadView,
+        segments: Vec<(usize, Arc<Segment>)>,
+        selection: &TagSelection,
+        qualities: QualitySet,
+        cell: &ScanCell,
+    ) -> Inventory {
+        let tags = match selection {
+            TagSelection::All => Tags::Range(Some((cell.first_tag.0, cell.last_tag.0))),
+            TagSelection::Ids(ids) => {
+                let start = ids.partition_point(|id| *id < cell.first_tag);
+                let end = ids.partition_point(|id| *id <= cell.last_tag);
+                Tags::Ids(ids[start..end.max(start)].to_vec(), 0)
+            }
+        };
+        let all = matches!(tags, Tags::Range(_));
+        let memtables = (view.segments.len()..)
+            .zip(&view.memtables)
+            .map(|(rank, m)| (rank, Arc::clone(m), if all { m.tags() } else { Vec::new() }))
+            .collect();
+        let width_max = (ENTRIES / segments.len().max(1)).clamp(64, 8192);
+        Inventory { segments, memtables, tags, qualities, from: cell.from, to: cell.to, width: 32, width_max }
+    }
+
+    /// The sources of the next tags, by tag and rank; None at the end. May be empty.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<TagSource>>> {
+        let width = self.width;
+        self.width = (width * 2).min(self.width_max);
+        let mut found = match &mut self.tags {
+            Tags::Ids(ids, at) if *at < ids.len() => {
+                let end = ids.len().min(*at + width);
+                let stretch = ids[*at..end].to_vec();
+                *at = end;
+                self.of_ids(&stretch)?
+            }
+            Tags::Range(Some((first, last))) => {
+                let (first, last) = (*first, *last);
+                let Some(start) = self.first_present(first, last) else {
+                    self.tags = Tags::Range(None);
+                    return Ok(None);
+                };
+                let end = last.min(start.saturating_add(u32::try_from(width).unwrap_or(u32::MAX)));
+                self.tags = Tags::Range(end.checked_add(1).filter(|next| *next <= last).map(|next| (next, last)));
+                self.of_range(TagId(start), TagId(end))?
+            }
+            _ => return Ok(None),
+        };
+        found.sort_by_key(|source| (source.tag, source.rank));
+        Ok(Some(without_idle(found, self.qualities)))
+    }
+
+    /// The first tag from `first` on that any source may hold.
+    fn first_present(&self, first: u32, last: u32) -> Option<u32> {
+        let segments = self.segments.iter().map(|(_, segment)| segment.meta());
+        let segments = segments.filter(|m| m.last_tag.0 >= first).map(|m| m.first_tag.0.max(first));
+        let memtables = self.memtables.iter().filter_map(|(_, _, tags)| {
+            tags.get(tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0)
+        });
+        segments.chain(memtables).min().filter(|tag| *tag <= last)
+    }
+
+    fn of_range(&self, first: TagId, last: TagId) -> Result<Vec<TagSource>> {
+        let mut found = Vec::new();
+        for (rank, segment) in &self.segments {
+            self.add_runs(&mut found, *rank, segment, first, last)?;
+        }
+        for (rank, memtable, tags) in &self.memtables {
+            let start = tags.partition_point(|tag| *tag < first);
+            let end = tags.partition_point(|tag| *tag <= last);
+            let tags = tags[start..end].iter();
+            found.extend(tags.filter_map(|tag| TagSource::of_memtable(*rank, memtable, *tag, self.from, self.to)));
+        }
+        Ok(found)
+    }
+
+    fn of_ids(&self, ids: &[TagId]) -> Result<Vec<TagSource>> {
+        let mut found = Vec::new();
+        for near in ids.chunk_by(|a, b| b.0 - a.0 < NEAR) {
+            for (rank, segment) in &self.segments {
+                self.add_runs(&mut found, *rank, segment, near[0], near[near.len() - 1])?;
+            }
+        }
+        found.retain(|source| ids.binary_search(&source.tag).is_ok());
+        for (rank, memtable, _) in &self.memtables {
+            let tags = ids.iter();
+            found.extend(tags.filter_map(|tag| TagSource::of_memtable(*rank, memtable, *tag, self.from, self.to)));
+        }
+        Ok(found)
+    }
+
+    fn add_runs(
+        &self,
+        found: &mut Vec<TagSource>,
+        rank: usize,
+        segment: &Arc<Segment>,
+        first: TagId,
+        last: TagId,
+    ) -> Result<()> {
+        let meta = segment.meta();
+        let (first, last) = (first.max(meta.first_tag), last.min(meta.last_tag));
+        if first > last {
+            return Ok(());
+        }
+        let add = |run| TagSource::of_run(rank, segment, run, self.from, self.to);
+        if first == last {
+            found.extend(segment.run(first)?.and_then(add));
+        } else {
+            found.extend(segment.runs(first..=last)?.into_iter().filter_map(add));
+        }
+        Ok(())
+    }
+}
+
+/// Leaves out sources without a row of the qualities asked for, where they hide no row of an
+/// older source that may have one.
+fn without_idle(sources: Vec<TagSource>, qualities: QualitySet) -> Vec<TagSource> {
+    if qualities.is_all() {
+        return sources;
+    }
+    let mut kept: Vec<TagSource> = Vec::with_capacity(sources.len());
+    for source in sources {
+        let older = || kept.iter().rev().take_while(|other| other.tag == source.tag);
+        if source.can_match(qualities) || older().any(|other| other.overlaps(&source)) {
+            kept.push(source);
+        }
+    }
+    kept
+}

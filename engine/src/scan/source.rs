@@ -1,0 +1,246 @@
+//! Streams of one tag's rows from one source, a chunk at a time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::{append, arrange};
+use super::inventory::{Origin, TagSource};
+use super::spec::{Order, QualitySet, ScanSpec};
+use crate::error::Result;
+use crate::limits::{PAGE_ROWS, SCAN_BATCH_ROWS};
+use crate::memtable::Memtable;
+use crate::sample::Rows;
+use crate::segment::{Columns, ReadMetrics, RowReader, Segment, TagRun};
+use crate::tag::TagId;
+
+/// Rows of a page. Reads that begin and end with pages decode none of them twice.
+pub(super) const PAGE: u64 = PAGE_ROWS as u64;
+
+/// A source's rows of one tag.
+pub(super) trait Source: Send {
+    /// The next rows in scan order (times ascend, or descend), never none; None at the end.
+    fn next(&mut self) -> Result<Option<Rows>>;
+}
+
+/// What all sources of a scan have to know.
+#[derive(Clone)]
+pub(super) struct Reading {
+    /// The columns that are handed out.
+    pub(super) columns: Columns,
+    pub(super) qualities: QualitySet,
+    pub(super) order: Order,
+    /// No more rows than these will be needed, if all match.
+    pub(super) rows_hint: u64,
+    pub(super) metrics: Arc<ReadMetrics>,
+}
+
+impl Reading {
+    /// How the rows of a planned scan are read.
+    pub(super) fn of(spec: &ScanSpec, metrics: Arc<ReadMetrics>) -> Reading {
+        Reading {
+            columns: spec.columns,
+            qualities: spec.qualities,
+            order: spec.order,
+            rows_hint: spec.limit.unwrap_or(u64::MAX).min(spec.limit_per_tag.unwrap_or(u64::MAX)).max(1),
+            metrics,
+        }
+    }
+
+    /// The columns to decode: times to merge and clip by, statuses where rows are chosen by them.
+    pub(super) fn columns_of(&self, needs_filter: bool) -> Columns {
+        let columns = self.columns | Columns::TIME;
+        if needs_filter { columns | Columns::STATUS } else { columns }
+    }
+
+    /// Opens a source. Nothing is read before the first rows are asked for.
+    pub(super) fn open(&self, source: &TagSource) -> Box<dyn Source> {
+        match &source.origin {
+            Origin::Segment(segment, run) => Box::new(SegmentSource {
+                segment: Arc::clone(segment),
+                run: run.clone(),
+                clip: (!source.whole).then_some((source.first, source.last)),
+                columns: self.columns_of(source.needs_filter(self.qualities)),
+                order: self.order,
+                left: None,
+                // At a clipped end a page begins with rows that were not asked for.
+                window: if source.whole { self.rows_hint } else { self.rows_hint.max(PAGE) },
+                reader: None,
+                metrics: Arc::clone(&self.metrics),
+            }),
+            Origin::Memtable(memtable, extent) => {
+                let chunk = self.rows_hint.clamp(64, SCAN_BATCH_ROWS as u64);
+                let span = source.last.abs_diff(source.first);
+                let share = u128::from(span) * u128::from(chunk) / u128::from(extent.rows.max(1));
+                let small = extent.rows <= chunk;
+                Box::new(MemtableSource {
+                    memtable: Arc::clone(memtable),
+                    tag: source.tag,
+                    left: Some((source.first, source.last)),
+                    chunk,
+                    width: if small { u64::MAX } else { u64::try_from(share).unwrap_or(u64::MAX) },
+                    order: self.order,
+                })
+            }
+        }
+    }
+}
+
+/// A run of a segment, read by ranges of rows. Backwards it is read from its end, a page at a
+/// time, and each page is turned round.
+struct SegmentSource {
+    segment: Arc<Segment>,
+    run: TagRun,
+    /// First and last time asked for, where rows outside of them can be met.
+    clip: Option<(i64, i64)>,
+    columns: Columns,
+    order: Order,
+    /// Rows of the file not read yet; None before the page index was asked.
+    left: Option<Range<u64>>,
+    /// Rows of the next read: what the limit needs first, then more and more.
+    window: u64,
+    reader: Option<RowReader>,
+    metrics: Arc<ReadMetrics>,
+}
+
+impl SegmentSource {
+    /// Takes the next range of file rows to read.
+    fn take_window(&mut self) -> Result<Option<Range<u64>>> {
+        let left = match self.left.take() {
+            Some(left) => left,
+            None => match self.clip {
+                Some((from, to)) => self.segment.narrow(&self.run, from, to)?,
+                None => self.run.rows.clone(),
+            },
+        };
+        if left.is_empty() {
+            self.left = Some(left);
+            return Ok(None);
+        }
+        let window = match self.order {
+            Order::Ascending if self.window < PAGE => left.start..left.end.min(left.start + self.window),
+            Order::Ascending => left.start..left.end.min((left.start / PAGE).saturating_add(self.window / PAGE).saturating_mul(PAGE)),
+            Order::Descending if self.window < PAGE => left.end.saturating_sub(self.window).max(left.start)..left.end,
+            Order::Descending => left.start.max((left.end - 1) / PAGE * PAGE)..left.end,
+        };
+        self.left = Some(match self.order {
+            Order::Ascending => window.end..left.end,
+            Order::Descending => left.start..window.start,
+        });
+        self.window = self.window.saturating_mul(4).max(PAGE);
+        Ok(Some(window))
+    }
+
+    fn open_next(&mut self) -> Result<Option<RowReader>> {
+        let Some(window) = self.take_window()? else { return Ok(None) };
+        self.segment.read(vec![window], self.columns, &self.metrics).map(Some)
+    }
+
+    fn next_ascending(&mut self) -> Result<Option<Rows>> {
+        loop {
+            if self.reader.is_none() {
+                self.reader = self.open_next()?;
+            }
+            let Some(reader) = &mut self.reader else { return Ok(None) };
+            match reader.next(SCAN_BATCH_ROWS)? {
+                Some(rows) => return Ok(Some(rows)),
+                None => self.reader = None,
+            }
+        }
+    }
+
+    fn next_descending(&mut self) -> Result<Option<Rows>> {
+        let Some(mut reader) = self.open_next()? else { return Ok(None) };
+        read_all(&mut reader, u64::MAX, self.columns).map(Some)
+    }
+}
+
+impl Source for SegmentSource {
+    fn next(&mut self) -> Result<Option<Rows>> {
+        loop {
+            let rows = match self.order {
+                Order::Ascending => self.next_ascending()?,
+                Order::Descending => self.next_descending()?,
+            };
+            let Some(mut rows) = rows else { return Ok(None) };
+            if let Some((from, to)) = self.clip {
+                clip(&mut rows, from, to, self.columns);
+            }
+            if !rows.is_empty() {
+                arrange(&mut rows, self.order);
+                return Ok(Some(rows));
+            }
+        }
+    }
+}
+
+/// A tag of a memtable, copied a stretch of time at a time.
+struct MemtableSource {
+    memtable: Arc<Memtable>,
+    tag: TagId,
+    /// Times not read yet.
+    left: Option<(i64, i64)>,
+    /// Rows that a stretch should have, roughly.
+    chunk: u64,
+    /// Nanoseconds of the next stretch, beyond its first.
+    width: u64,
+    order: Order,
+}
+
+impl Source for MemtableSource {
+    fn next(&mut self) -> Result<Option<Rows>> {
+        while let Some((from, to)) = self.left {
+            let (a, b) = match self.order {
+                Order::Ascending => (from, to.min(from.saturating_add_unsigned(self.width))),
+                Order::Descending => (from.max(to.saturating_sub_unsigned(self.width)), to),
+            };
+            self.left = match self.order {
+                Order::Ascending => b.checked_add(1).filter(|next| *next <= to).map(|next| (next, to)),
+                Order::Descending => a.checked_sub(1).filter(|next| *next >= from).map(|next| (from, next)),
+            };
+            let mut rows = self.memtable.rows(self.tag, a, b);
+            let count = rows.len() as u64;
+            if count > self.chunk * 2 {
+                self.width /= 2;
+            } else if count < self.chunk {
+                self.width = self.width.saturating_mul(4).max(1);
+            }
+            if count > 0 {
+                arrange(&mut rows, self.order);
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Which of the ascending times lie from `from` to `to`.
+pub(super) fn within(times: &[i64], from: i64, to: i64) -> Range<usize> {
+    let start = times.partition_point(|t| *t < from);
+    start..start + times[start..].partition_point(|t| *t <= to)
+}
+
+/// Keeps the rows from `from` to `to`.
+pub(super) fn clip(rows: &mut Rows, from: i64, to: i64, columns: Columns) {
+    let range = within(&rows.times, from, to);
+    if range.len() < rows.len() {
+        let mut clipped = Rows::default();
+        append(&mut clipped, 0, rows, range, columns);
+        *rows = clipped;
+    }
+}
+
+/// Reads `count` rows, fewer where there are no more.
+pub(super) fn read_all(reader: &mut RowReader, count: u64, columns: Columns) -> Result<Rows> {
+    let mut all = Rows::default();
+    while (all.len() as u64) < count {
+        let left = usize::try_from(count - all.len() as u64).unwrap_or(usize::MAX);
+        let Some(rows) = reader.next(left.min(PAGE_ROWS))? else { break };
+        let len = all.len();
+        if len == 0 {
+            all = rows;
+        } else {
+            append(&mut all, len, &rows, 0..rows.len(), columns);
+        }
+    }
+    Ok(all)
+}
