@@ -15,9 +15,26 @@ use crate::wal::Log;
 
 /// What only the commit thread changes.
 pub(crate) struct Committer {
-    pub log: Log,
+    /// None once the engine is closed.
+    pub log: Option<Log>,
     /// By tag id: the time of the newest sample outside the active memtable.
     pub older_newest: Vec<i64>,
+}
+
+impl Committer {
+    /// Bytes of the unflushed log.
+    pub fn log_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, Log::bytes)
+    }
+
+    /// The sequence of the last frame; 0 once closed.
+    pub fn last_sequence(&self) -> u64 {
+        self.log.as_ref().map_or(0, Log::last_sequence)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up")
 }
 
 /// A batch that is durable and visible.
@@ -60,11 +77,12 @@ impl Shared {
             return true;
         }
         let payloads: Vec<&[u8]> = group.iter().map(|q| q.payload.as_slice()).collect();
-        let appended = match self.latched() {
-            Some(error) => Err(error),
-            None => committer.log.append(&payloads),
+        let appended = match (self.latched(), &mut committer.log) {
+            (Some(error), _) => Err(error),
+            (None, Some(log)) => log.append(&payloads),
+            (None, None) => Err(closed()),
         };
-        self.log_bytes.store(committer.log.bytes(), Relaxed);
+        self.log_bytes.store(committer.log_bytes(), Relaxed);
         match appended {
             Ok(first) => self.apply_group(&mut committer, first, group),
             Err(error) => {

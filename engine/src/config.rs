@@ -11,7 +11,7 @@ pub struct Config {
     pub auto_create: bool,
     /// Age at which unflushed samples are flushed, in nanoseconds.
     pub flush_age: u64,
-    /// Unflushed log in bytes at which writers wait; a flush begins at half of it.
+    /// Unflushed log in bytes at most; a flush begins at a third of it.
     pub log_bytes_max: u64,
 }
 

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
 use crate::generation::Generation;
 use crate::ingest::{Counts, Sources};
+use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
 use crate::queue::{Queue, Queued};
 use crate::runtime::Runtime;
@@ -23,6 +24,7 @@ use crate::scan::ReadView;
 use crate::segment::{Segment, SegmentMeta};
 use crate::tag::TagId;
 use crate::tag_table::TagTable;
+use crate::wal::Log;
 
 /// An open archive. Clones are handles to the same one; every call may block.
 #[derive(Clone)]
@@ -222,7 +224,8 @@ impl Engine {
             return Err(error);
         }
         self.shared.flush()?;
-        self.shared.committer.lock().log.mark_idle()
+        let log = self.shared.committer.lock().log.take();
+        log.map_or(Ok(()), Log::close)
     }
 }
 
@@ -281,7 +284,7 @@ impl Shared {
             dirty_tags: Mutex::new(dirty_tags),
             sources: Sources::default(),
             queue: Queue::default(),
-            log_bytes: AtomicU64::new(committer.log.bytes()),
+            log_bytes: AtomicU64::new(committer.log_bytes()),
             committer: Mutex::new(committer),
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
@@ -314,7 +317,7 @@ impl Shared {
     /// Records in an idle log that all of it is durable.
     pub fn mark_idle(&self) {
         if self.latched().is_none()
-            && let Err(error) = self.committer.lock().log.mark_idle()
+            && let Some(Err(error)) = self.committer.lock().log.as_mut().map(Log::mark_idle)
         {
             self.latch_unless_full(&error);
         }
@@ -362,7 +365,9 @@ impl Shared {
         }
         let published = self.published.read().clone();
         let memory: usize = published.frozen.iter().chain([&published.active]).map(|g| g.memtable.bytes()).sum();
-        let fits = memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) < self.config.log_bytes_max;
+        // What waits in the queue, and the rest of two files, still has to find room in the log.
+        let log_bytes_max = self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
+        let fits = memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) <= log_bytes_max;
         match &self.health.read().full {
             Some(error) if !fits => Err(error.clone()),
             _ => Ok(fits),

@@ -47,7 +47,7 @@ impl Shared {
         let mut committer = self.committer.lock();
         let mut published = self.published.write();
         let active = Arc::clone(&published.active);
-        let position = committer.log.last_sequence();
+        let position = committer.last_sequence();
         if active.memtable.first_sequence() == 0 && self.dirty_tags.lock().is_empty() {
             return;
         }
@@ -96,8 +96,8 @@ impl Shared {
         self.publish_flushed(generation, segment, manifest.state());
         drop(manifest);
         let mut committer = self.committer.lock();
-        let released = committer.log.release(position);
-        self.log_bytes.store(committer.log.bytes(), Relaxed);
+        let released = committer.log.as_mut().map_or(Ok(()), |log| log.release(position));
+        self.log_bytes.store(committer.log_bytes(), Relaxed);
         released.inspect_err(|e| self.latch_unless_full(e))
     }
 
@@ -166,7 +166,7 @@ impl Shared {
     fn flush_limits(&self) -> FlushLimits {
         FlushLimits {
             memtable_bytes: self.config.memory_budget / 4,
-            log_bytes: self.config.log_bytes_max / 2,
+            log_bytes: self.config.log_bytes_max / 3,
             age: self.config.flush_age,
         }
     }
