@@ -18,6 +18,7 @@ const ALLOWED: &[&str] = &[
     "strsim",
     "thiserror",
     "tracing",
+    "zstd",
 ];
 
 /// What must not come in by any way.
