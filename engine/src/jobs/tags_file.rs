@@ -52,10 +52,10 @@ pub(crate) fn is_intact(env: &Env, path: &Path, expected: TagsFile) -> bool {
 }
 
 fn encode(tags: &TagTable) -> parquet::errors::Result<Vec<u8>> {
-    let texts = |text: fn(&Tag) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(tags.iter().map(|t| text(t)))) };
+    let texts = |text: fn(&Tag) -> String| -> ArrayRef { Arc::new(tags.iter().map(|t| Some(text(t))).collect::<StringArray>()) };
     let ids = tags.iter().map(|t| i32::try_from(t.id.0).unwrap_or(i32::MAX));
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("tag_id", Arc::new(Int32Array::from_iter_values(ids))),
+        ("tag_id", Arc::new(ids.map(Some).collect::<Int32Array>())),
         ("tag", texts(|t| t.spec.name.clone())),
         ("type", texts(|t| t.spec.tag_type.word().into())),
         ("unit", texts(|t| t.spec.unit.clone())),
@@ -65,7 +65,7 @@ fn encode(tags: &TagTable) -> parquet::errors::Result<Vec<u8>> {
         ("high", Arc::new(tags.iter().map(|t| t.spec.high).collect::<Float64Array>())),
         ("states", texts(|t| t.spec.states_text())),
         ("future", Arc::new(tags.iter().map(|t| Some(t.spec.future)).collect::<BooleanArray>())),
-        ("created", Arc::new(TimestampNanosecondArray::from_iter_values(tags.iter().map(|t| t.created)).with_timezone("UTC"))),
+        ("created", Arc::new(tags.iter().map(|t| Some(t.created)).collect::<TimestampNanosecondArray>().with_timezone("UTC"))),
     ];
     let batch = RecordBatch::try_from_iter(columns)?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
