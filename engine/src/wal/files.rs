@@ -10,9 +10,7 @@ use crate::format::{crc32c, wide};
 use crate::limits::{BLOCK_BYTES, LOG_FILE_BYTES};
 use crate::{Error, ErrorKind, Result};
 
-/// The folder of the log files in the data directory.
-const FOLDER: &str = "wal";
-/// The folder for copies of damaged files in the data directory.
+/// The folder for copies of damaged files, beside the folder of the log.
 const QUARANTINE: &str = "quarantine";
 /// Digits of a file's name.
 const NAME_DIGITS: usize = 8;
@@ -53,11 +51,11 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the folder of the log in the data directory `dir`, and removes files whose
-    /// preparation was interrupted. What is in the folder now stays there after a power cut.
-    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Store> {
+    /// Opens or creates the folder of the log, and removes files whose preparation was
+    /// interrupted. What is in the folder now stays there after a power cut.
+    pub fn open(disk: &Arc<dyn Disk>, folder: &Path, options: LogOptions) -> Result<Store> {
         check(options)?;
-        let mut store = Store::look(disk, dir, options.file_bytes);
+        let mut store = Store::look(disk, folder, options.file_bytes);
         let folder = &store.folder;
         disk.create_dir(folder).map_err(|error| Error::io("creating", folder, &error))?;
         for name in list(disk, folder)? {
@@ -68,13 +66,15 @@ impl Store {
             }
         }
         sync_dir(disk, folder)?;
-        sync_dir(disk, dir)?;
+        if let Some(parent) = folder.parent() {
+            sync_dir(disk, parent)?;
+        }
         Ok(store)
     }
 
-    /// The folder of the log in `dir`, only to be read.
-    pub fn look(disk: &Arc<dyn Disk>, dir: &Path, file_bytes: u64) -> Store {
-        let (folder, quarantine) = (dir.join(FOLDER), dir.join(QUARANTINE));
+    /// The folder of the log, only to be read.
+    pub fn look(disk: &Arc<dyn Disk>, folder: &Path, file_bytes: u64) -> Store {
+        let (folder, quarantine) = (folder.to_owned(), folder.with_file_name(QUARANTINE));
         Store { disk: disk.clone(), folder, quarantine, file_bytes, next_name: 1 }
     }
 
@@ -159,9 +159,7 @@ impl Store {
         let path = preparation.path.with_extension("log");
         let renamed = self.disk.rename(&preparation.path, &path).and_then(|()| self.disk.sync_dir(&self.folder));
         match renamed.map_err(|error| Error::io("preparing", &path, &error)) {
-            Ok(()) => {
-                Ok(Prepared::Done(LogFile { path, file: preparation.file, bytes: self.file_bytes, fresh: true }))
-            }
+            Ok(()) => Ok(Prepared::Done(LogFile { path, file: preparation.file, bytes: self.file_bytes, fresh: true })),
             // Directories take space too. The name may be the old or the new one.
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 let old = self.disk.remove(&preparation.path);
@@ -204,13 +202,19 @@ impl Store {
                 Ok(there) if has(&there, &bytes) => return Ok(path),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.copy(&bytes, &path).map_err(|error| Error::io("copying a damaged log file to", &path, &error))?;
+                    self.copy(&bytes, &path)
+                        .map_err(|error| Error::io("copying a damaged log file to", &path, &error))?;
                     return Ok(path);
                 }
                 Err(error) => return Err(Error::io("opening", &path, &error)),
             }
         }
-        Err(Error::new(ErrorKind::Exhausted, "copying a damaged log file failed", "no name is free", "empty quarantine/"))
+        Err(Error::new(
+            ErrorKind::Exhausted,
+            "copying a damaged log file failed",
+            "no name is free",
+            "empty quarantine/",
+        ))
     }
 
     /// Writes a copy that has its name only once it is whole.

@@ -19,7 +19,8 @@ use crate::{Error, ErrorKind, Result};
 type Apply<'a> = dyn FnMut(u64, &[u8]) -> Result<()> + 'a;
 
 impl Log {
-    /// Opens the log of the data directory `dir`, creating it where there is none. Hands all frames
+    /// Opens the log in the folder `dir`, creating it where there is none; copies of damaged files
+    /// go to `quarantine` beside that folder. Hands all frames
     /// with a sequence above `after`, which segments hold, to `apply` in the order of sequences,
     /// and goes on in a new file. Reads one file at a time into memory.
     ///

@@ -23,7 +23,7 @@ pub struct LogDamage {
     pub why: String,
 }
 
-/// Checks the log files of the data directory `dir`, of which nothing is changed; `after` is the
+/// Checks the log files in the folder `dir`, of which nothing is changed; `after` is the
 /// last sequence that segments hold.
 ///
 /// After [`super::Log::close`] every byte is checked: each file is a header and zeros. In a log
