@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::spec::Order;
-use crate::limits::SCAN_BATCH_ROWS;
 use crate::sample::Rows;
 use crate::segment::Columns;
 use crate::tag::TagId;
@@ -11,7 +10,7 @@ use crate::tag::TagId;
 /// Rows of several tags, tag after tag, ascending.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanBatch {
-    /// The number of rows, at most [`SCAN_BATCH_ROWS`]. It is the authority: `rows` is empty
+    /// The number of rows, at most [`SCAN_BATCH_ROWS`](crate::limits::SCAN_BATCH_ROWS). It is the authority: `rows` is empty
     /// where no column was asked.
     pub len: usize,
     /// Which rows belong to which tag, without gaps.
@@ -44,9 +43,9 @@ pub(super) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch of at most `end` rows.
-    pub(super) fn new(columns: Columns, end: u64) -> BatchBuilder {
-        let end = usize::try_from(end).map_or(SCAN_BATCH_ROWS, |end| end.min(SCAN_BATCH_ROWS));
+    /// An empty batch of at most `end` rows, and at most `batch`.
+    pub(super) fn new(columns: Columns, batch: usize, end: u64) -> BatchBuilder {
+        let end = usize::try_from(end).map_or(batch, |end| end.min(batch));
         BatchBuilder { columns, end, batch: ScanBatch::default() }
     }
 

@@ -29,7 +29,8 @@ impl ScanCursor {
     }
 
     fn next_batch(&mut self) -> Result<Option<ScanBatch>> {
-        let mut batch = BatchBuilder::new(self.schedule.reading().columns, self.left);
+        let reading = self.schedule.reading();
+        let mut batch = BatchBuilder::new(reading.columns, reading.sizes.batch, self.left);
         while batch.room() > 0 {
             if self.work.is_none() {
                 self.work = self.schedule.next()?.map(Doing::Work);

@@ -42,7 +42,13 @@ impl TagSource {
     ///
     /// The memtable may grow while it is read. What comes later outside the extent is not seen,
     /// so that sources that did not overlap at first do not do so later.
-    pub(super) fn of_memtable(rank: usize, memtable: &Arc<Memtable>, tag: TagId, from: i64, to: i64) -> Option<TagSource> {
+    pub(super) fn of_memtable(
+        rank: usize,
+        memtable: &Arc<Memtable>,
+        tag: TagId,
+        from: i64,
+        to: i64,
+    ) -> Option<TagSource> {
         let extent = memtable.extent(tag)?;
         let (first, last) = (extent.first_time, extent.last_time);
         TagSource::clipped(tag, rank, first, last, from, to, || Origin::Memtable(Arc::clone(memtable), extent))
@@ -144,7 +150,7 @@ enum Tags {
 const ENTRIES: usize = 131_072;
 /// Tags asked for whose ids are closer than this are looked up as one range: a block of the
 /// directory holds about as many.
-const NEAR: u32 = 32;
+pub(super) const NEAR: u32 = 32;
 
 impl Inventory {
     /// The sources of `cell` in `view`. `segments` are those that the cell can need, by rank.
@@ -203,9 +209,10 @@ impl Inventory {
     fn first_present(&self, first: u32, last: u32) -> Option<u32> {
         let segments = self.segments.iter().map(|(_, segment)| segment.meta());
         let segments = segments.filter(|m| m.last_tag.0 >= first).map(|m| m.first_tag.0.max(first));
-        let memtables = self.memtables.iter().filter_map(|(_, _, tags)| {
-            tags.get(tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0)
-        });
+        let memtables = self
+            .memtables
+            .iter()
+            .filter_map(|(_, _, tags)| tags.get(tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0));
         segments.chain(memtables).min().filter(|tag| *tag <= last)
     }
 

@@ -1,16 +1,15 @@
-//! Single rows of one tag: the newest at a time, and those of given times.
+//! Single rows: a tag's newest at a time, and those of given tags and times.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::ReadView;
 use super::batch::BatchBuilder;
-use super::inventory::{Origin, TagSource};
+use super::inventory::{NEAR, TagSource};
 use super::merge::Merge;
-use super::source::{PAGE, Reading};
+use super::source::{Reading, Sizes};
 use super::spec::{Order, QualitySet};
 use crate::error::Result;
-use crate::limits::SCAN_BATCH_ROWS;
 use crate::memtable::Memtable;
 use crate::sample::{Cell, Row, Rows};
 use crate::segment::{Columns, ReadMetrics, Segment, TagRun};
@@ -24,9 +23,10 @@ impl ReadView {
             qualities: QualitySet::ALL,
             order: Order::Descending,
             rows_hint: 1,
+            sizes: Sizes::USUAL,
             metrics: Arc::new(ReadMetrics::default()),
         };
-        let mut found = BatchBuilder::new(Columns::ALL, 1);
+        let mut found = BatchBuilder::new(Columns::ALL, 1, 1);
         Merge::new(tag, &self.sources_of(tag, i64::MIN, time)?, &reading, 1).fill(&mut found)?;
         let rows = found.finish().rows;
         Ok(rows.times.first().map(|time| Row { time: *time, cell: rows.cell(0) }))
@@ -34,30 +34,31 @@ impl ReadView {
 
     /// What a tag's rows at `times` say, which must ascend; None where there is no row of that
     /// time. The answer has as many entries as `times`.
-    ///
-    /// Pages are read that can hold one of the times, each once. Memory for rows does not depend
-    /// on how many times there are.
     pub fn cells_at(&self, tag: TagId, times: &[i64]) -> Result<Vec<Option<Cell>>> {
-        assert!(times.is_sorted(), "cells_at is asked for ascending times");
-        let mut found: Vec<Option<Cell>> = vec![None; times.len()];
-        let (Some(from), Some(to)) = (times.first(), times.last()) else { return Ok(found) };
-        for source in self.sources_of(tag, *from, *to)?.iter().rev() {
-            let missing: Vec<usize> =
-                (0..times.len()).filter(|i| found[*i].is_none() && (source.first..=source.last).contains(&times[*i])).collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let mut wanted = Wanted { times, missing: &missing, found: &mut found };
-            match &source.origin {
-                Origin::Memtable(memtable, extent) => {
-                    let span = extent.last_time.abs_diff(extent.first_time).max(1);
-                    let density = extent.rows as f64 / span as f64;
-                    wanted.look_up_in_memory(memtable, tag, density);
-                }
-                Origin::Segment(segment, run) => wanted.look_up_in_segment(segment, run)?,
-            }
+        let wanted: Vec<(TagId, i64)> = times.iter().map(|time| (tag, *time)).collect();
+        self.cells_of(&wanted)
+    }
+
+    /// What the rows of these tags and times say, which must ascend; None where there is no such
+    /// row. The answer has as many entries as `wanted`.
+    ///
+    /// Only pages that can hold one of the times are read, each once for all tags: first their
+    /// times and then, where there are such rows, the rest of those. Memory for rows does not
+    /// depend on how many are asked for or how long the runs are.
+    pub fn cells_of(&self, wanted: &[(TagId, i64)]) -> Result<Vec<Option<Cell>>> {
+        self.cells_of_by(wanted, Sizes::USUAL)
+    }
+
+    pub(super) fn cells_of_by(&self, wanted: &[(TagId, i64)], sizes: Sizes) -> Result<Vec<Option<Cell>>> {
+        assert!(wanted.is_sorted(), "cells are looked up by ascending tags and times");
+        let mut lookup = Lookup { wanted, found: vec![None; wanted.len()], sizes };
+        for memtable in self.memtables.iter().rev() {
+            lookup.look_into_memory(memtable);
         }
-        Ok(found)
+        for segment in self.segments.iter().rev() {
+            lookup.look_into_segment(segment)?;
+        }
+        Ok(lookup.found)
     }
 
     /// All sources of one tag from `from` to `to`, ascending in rank.
@@ -76,89 +77,192 @@ impl ReadView {
     }
 }
 
-/// Times whose cells are to be found in one source.
-struct Wanted<'a> {
-    times: &'a [i64],
-    /// Which of the times no newer source has; ascending, not empty.
-    missing: &'a [usize],
-    found: &'a mut [Option<Cell>],
+/// Looks rows up in one source after the other, newest first.
+struct Lookup<'a> {
+    wanted: &'a [(TagId, i64)],
+    found: Vec<Option<Cell>>,
+    sizes: Sizes,
 }
 
-impl Wanted<'_> {
-    /// Looks them up in a memtable of so many rows a nanosecond: stretch by stretch where they
-    /// are about as dense as its rows, else one by one.
-    fn look_up_in_memory(&mut self, memtable: &Memtable, tag: TagId, density: f64) {
-        let missing = self.missing;
-        for stretch in missing.chunks(SCAN_BATCH_ROWS) {
-            let (from, to) = (self.times[stretch[0]], self.times[stretch[stretch.len() - 1]]);
-            let expected = to.abs_diff(from) as f64 * density;
-            if expected <= 16.0 * stretch.len() as f64 {
-                self.match_rows(stretch, &memtable.rows(tag, from, to));
-            } else {
-                for i in stretch {
-                    let time = self.times[*i];
-                    self.match_rows(&[*i], &memtable.rows(tag, time, time));
-                }
+/// Rows of a file that can hold some of the rows looked up: places in a list of those.
+struct Piece {
+    rows: Range<u64>,
+    missing: Range<usize>,
+}
+
+/// Pieces that are read together.
+const PIECES: usize = 4096;
+
+impl Lookup<'_> {
+    /// The places that no newer source has, ascending.
+    fn missing(&self, among: impl Fn(&(TagId, i64)) -> bool) -> Vec<usize> {
+        (0..self.wanted.len()).filter(|i| self.found[*i].is_none() && among(&self.wanted[*i])).collect()
+    }
+
+    fn time(&self, place: usize) -> i64 {
+        self.wanted[place].1
+    }
+
+    fn look_into_memory(&mut self, memtable: &Memtable) {
+        let missing = self.missing(|_| true);
+        for of_tag in missing.chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0).map(<[usize]>::to_vec) {
+            let tag = self.wanted[of_tag[0]].0;
+            let Some(extent) = memtable.extent(tag) else { continue };
+            let within = |place: &usize| (extent.first_time..=extent.last_time).contains(&self.time(*place));
+            let of_tag: Vec<usize> = of_tag.into_iter().filter(within).collect();
+            let density = extent.rows as f64 / extent.last_time.abs_diff(extent.first_time).max(1) as f64;
+            for stretch in of_tag.chunks(self.sizes.batch) {
+                self.copy_from_memory(memtable, tag, stretch, density);
             }
         }
     }
 
-    /// Reads the pages of a run that can hold any of the times, in one go.
-    fn look_up_in_segment(&mut self, segment: &Segment, run: &TagRun) -> Result<()> {
+    /// Copies rows of a memtable that has so many a nanosecond: in one go where they are about as
+    /// dense as those, else one by one.
+    fn copy_from_memory(&mut self, memtable: &Memtable, tag: TagId, missing: &[usize], density: f64) {
+        let (from, to) = (self.time(missing[0]), self.time(missing[missing.len() - 1]));
+        let expected = to.abs_diff(from) as f64 * density;
+        let step = if expected <= 16.0 * missing.len() as f64 { missing.len() } else { 1 };
+        for stretch in missing.chunks(step) {
+            let (from, to) = (self.time(stretch[0]), self.time(stretch[stretch.len() - 1]));
+            let rows = memtable.rows(tag, from, to);
+            let found = &mut self.found;
+            match_times(self.wanted, stretch, &rows.times, |place, row| found[place] = Some(rows.cell(row)));
+        }
+    }
+
+    fn look_into_segment(&mut self, segment: &Segment) -> Result<()> {
+        let meta = segment.meta();
+        let (tags, times) = (meta.first_tag..=meta.last_tag, meta.first_time..=meta.last_time);
+        let missing = self.missing(|(tag, time)| tags.contains(tag) && times.contains(time));
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut start = 0;
+        for near in missing.chunk_by(|a, b| self.wanted[*b].0.0 - self.wanted[*a].0.0 < NEAR) {
+            let (first, last) = (self.wanted[near[0]].0, self.wanted[near[near.len() - 1]].0);
+            for run in segment.runs(first..=last)? {
+                let of_run = |bound: i64, after: bool| {
+                    near.partition_point(|place| {
+                        let key = self.wanted[*place];
+                        key < (run.tag, bound) || (after && key == (run.tag, bound))
+                    })
+                };
+                let places = start + of_run(run.first_time, false)..start + of_run(run.last_time, true);
+                self.add_pieces(&missing, places, segment, &run, &mut pieces)?;
+            }
+            start += near.len();
+        }
+        for pieces in pieces.chunks(PIECES) {
+            let hits = self.find_rows(&missing, pieces, segment)?;
+            self.read_cells(&hits, segment)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows of a run that can have the times of these places, by halving the places
+    /// until the rows lie on one or two pages.
+    fn add_pieces(
+        &self,
+        missing: &[usize],
+        places: Range<usize>,
+        segment: &Segment,
+        run: &TagRun,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let (first, last) = (self.time(missing[places.start]), self.time(missing[places.end - 1]));
+        let rows = segment.narrow(run, first, last)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if rows.end - rows.start > 2 * self.sizes.page && places.len() > 1 {
+            let middle = places.start + places.len() / 2;
+            self.add_pieces(missing, places.start..middle, segment, run, pieces)?;
+            return self.add_pieces(missing, middle..places.end, segment, run, pieces);
+        }
+        match pieces.last_mut() {
+            Some(before) if rows.start < before.rows.end => {
+                before.rows.end = before.rows.end.max(rows.end);
+                before.missing.end = places.end;
+            }
+            _ => pieces.push(Piece { rows, missing: places }),
+        }
+        Ok(())
+    }
+
+    /// Which rows of the file are looked for: row numbers and places, ascending.
+    fn find_rows(&self, missing: &[usize], pieces: &[Piece], segment: &Segment) -> Result<Vec<(u64, usize)>> {
+        let mut hits = Vec::new();
+        let ranges = pieces.iter().map(|piece| piece.rows.clone()).collect();
+        let mut reader = segment.read(ranges, Columns::TIME, &ReadMetrics::default())?;
+        for piece in pieces {
+            let mut missing = &missing[piece.missing.clone()];
+            let mut at = piece.rows.start;
+            while at < piece.rows.end {
+                let step = usize::try_from(piece.rows.end - at).map_or(self.sizes.batch, |n| n.min(self.sizes.batch));
+                let Some(rows) = reader.next(step)? else { return Ok(hits) };
+                missing =
+                    match_times(self.wanted, missing, &rows.times, |place, row| hits.push((at + row as u64, place)));
+                at += rows.len() as u64;
+            }
+        }
+        Ok(hits)
+    }
+
+    /// Reads what these rows of the file say.
+    fn read_cells(&mut self, hits: &[(u64, usize)], segment: &Segment) -> Result<()> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
-        self.add_ranges(segment, run, self.missing, &mut ranges)?;
+        for (row, _) in hits {
+            match ranges.last_mut() {
+                Some(last) if last.end == *row => last.end += 1,
+                Some(last) if last.end > *row => {}
+                _ => ranges.push(*row..*row + 1),
+            }
+        }
         if ranges.is_empty() {
             return Ok(());
         }
         let mut reader = segment.read(ranges, Columns::ALL, &ReadMetrics::default())?;
-        let mut missing = self.missing;
-        while let Some(rows) = reader.next(SCAN_BATCH_ROWS)? {
-            missing = self.match_rows(missing, &rows);
-            if missing.is_empty() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the ranges of rows that can hold these times, by halving them until they lie on one
-    /// or two pages.
-    fn add_ranges(&self, segment: &Segment, run: &TagRun, missing: &[usize], ranges: &mut Vec<Range<u64>>) -> Result<()> {
-        let (Some(first), Some(last)) = (missing.first(), missing.last()) else { return Ok(()) };
-        let rows = segment.narrow(run, self.times[*first], self.times[*last])?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        if rows.end - rows.start > 2 * PAGE && missing.len() > 1 {
-            let (left, right) = missing.split_at(missing.len() / 2);
-            self.add_ranges(segment, run, left, ranges)?;
-            return self.add_ranges(segment, run, right, ranges);
-        }
-        match ranges.last_mut() {
-            Some(before) if rows.start <= before.end => before.end = before.end.max(rows.end),
-            _ => ranges.push(rows),
-        }
-        Ok(())
-    }
-
-    /// Notes the cells of those times that `rows` have, and answers the times that come after
-    /// the last row.
-    fn match_rows<'m>(&mut self, missing: &'m [usize], rows: &Rows) -> &'m [usize] {
+        let mut rows = Rows::default();
         let mut at = 0;
-        for (done, i) in missing.iter().enumerate() {
-            let time = self.times[*i];
-            let rest = &rows.times[at..];
-            let near = rest.len().min(16);
-            at += match rest[..near].iter().position(|t| *t >= time) {
-                Some(place) => place,
-                None => near + rest[near..].partition_point(|t| *t < time),
-            };
-            match rows.times.get(at) {
-                Some(found) if *found == time => self.found[*i] = Some(rows.cell(at)),
-                Some(_) => {}
-                None => return &missing[done..],
+        // The same row may be looked for more than once.
+        for of_row in hits.chunk_by(|a, b| a.0 == b.0) {
+            if at == rows.len() {
+                let Some(more) = reader.next(self.sizes.batch)? else { return Ok(()) };
+                (rows, at) = (more, 0);
             }
+            for (_, place) in of_row {
+                self.found[*place] = Some(rows.cell(at));
+            }
+            at += 1;
         }
-        &[]
+        Ok(())
     }
+}
+
+/// Calls `hit` with each wanted place whose time is among `rows`, and with that row; answers the
+/// wanted places that come after the last row. Both ascend, and all are of one tag.
+fn match_times<'m>(
+    wanted: &[(TagId, i64)],
+    missing: &'m [usize],
+    rows: &[i64],
+    mut hit: impl FnMut(usize, usize),
+) -> &'m [usize] {
+    let mut at = 0;
+    for (done, place) in missing.iter().enumerate() {
+        let time = wanted[*place].1;
+        let rest = &rows[at..];
+        let near = rest.len().min(16);
+        at += match rest[..near].iter().position(|t| *t >= time) {
+            Some(row) => row,
+            None => near + rest[near..].partition_point(|t| *t < time),
+        };
+        match rows.get(at) {
+            Some(found) if *found == time => hit(*place, at),
+            Some(_) => {}
+            None => return &missing[done..],
+        }
+    }
+    &[]
 }

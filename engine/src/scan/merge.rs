@@ -71,7 +71,13 @@ impl Merge {
     ) -> Merge {
         let mut lanes: Vec<Lane> = streams
             .into_iter()
-            .map(|stream| Lane { start: key(order, stream.start), stream, started: false, chunk: Rows::default(), at: 0 })
+            .map(|stream| Lane {
+                start: key(order, stream.start),
+                stream,
+                started: false,
+                chunk: Rows::default(),
+                at: 0,
+            })
             .collect();
         lanes.sort_by_key(|lane| lane.start);
         Merge { tag, order, qualities, lanes, quota }
@@ -144,7 +150,8 @@ impl Merge {
         }
         let order = self.order;
         let lane = &self.lanes[best];
-        let count = if alone { lane.chunk.len() - lane.at } else { stretch(&lane.chunk.times[lane.at..], order, bound) };
+        let count =
+            if alone { lane.chunk.len() - lane.at } else { stretch(&lane.chunk.times[lane.at..], order, bound) };
         if count == 0 {
             self.take(best, 1, sink);
             self.skip(best, best_key);

@@ -31,12 +31,12 @@ pub use batch::{ScanBatch, ScanStatistics};
 pub use cursor::ScanCursor;
 pub use spec::{Order, QualitySet, ScanCell, ScanRequest, ScanSpec, TagSelection};
 
+use crate::TagTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::Memtable;
 use crate::segment::{ReadMetrics, Segment, SegmentMeta};
-use crate::tag_table::TagTable;
 use schedule::{Limits, Schedule};
-use source::Reading;
+use source::{Reading, Sizes};
 
 /// A consistent set of sources: what a query reads.
 #[derive(Clone)]
@@ -62,6 +62,16 @@ impl ReadView {
     /// this view. Errors: a partition that the plan does not have; a view that ends before the
     /// plan's, which would miss samples.
     pub fn open(&self, spec: &ScanSpec, partition: usize, metrics: Arc<ReadMetrics>) -> Result<ScanCursor> {
+        self.open_by(spec, partition, metrics, Sizes::USUAL)
+    }
+
+    fn open_by(
+        &self,
+        spec: &ScanSpec,
+        partition: usize,
+        metrics: Arc<ReadMetrics>,
+        sizes: Sizes,
+    ) -> Result<ScanCursor> {
         let what = || format!("opening partition {partition} of a scan");
         let Some(cells) = spec.cells.get(partition) else {
             let why = format!("the plan has {} partitions", spec.partitions());
@@ -71,11 +81,9 @@ impl ReadView {
             let why = format!("the plan goes to log sequence {}, the view to {}", spec.through, self.through());
             return Err(Error::new(ErrorKind::Conflict, what(), why, "open it on a newer view"));
         }
-        let reading = Reading::of(spec, metrics);
-        let limits = Limits {
-            rows: spec.limit.unwrap_or(u64::MAX),
-            rows_per_tag: spec.limit_per_tag.unwrap_or(u64::MAX),
-        };
+        let reading = Reading::of(spec, sizes, metrics);
+        let limits =
+            Limits { rows: spec.limit.unwrap_or(u64::MAX), rows_per_tag: spec.limit_per_tag.unwrap_or(u64::MAX) };
         let nothing = limits.rows == 0 || limits.rows_per_tag == 0;
         let cells = if nothing { Vec::new() } else { cells.clone() };
         let schedule = Schedule::new(self, spec.tags.sorted(), reading, limits, cells);

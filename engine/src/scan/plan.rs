@@ -8,7 +8,7 @@ use crate::limits::PAGE_ROWS;
 use crate::tag::TagId;
 
 /// How finely a scan is cut.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Grain {
     /// Fewer rows than this are no partition of their own.
     pub(super) rows: u64,

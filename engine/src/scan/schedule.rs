@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::batch::ScanStatistics;
 use super::inventory::{Inventory, Origin, TagSource};
 use super::merge::{Merge, Stream};
-use super::source::{PAGE, Reading, Source};
+use super::source::{Reading, Source};
 use super::spec::{Order, TagSelection};
 use super::sweep::{Shared, SharedSource, Sweep};
 use super::{ReadView, ScanCell};
@@ -69,8 +69,14 @@ enum Planned {
 
 impl Schedule {
     /// The work of `cells` for these tags, which ascend.
-    pub(super) fn new(view: &ReadView, tags: TagSelection, reading: Reading, limits: Limits, cells: Vec<ScanCell>) -> Schedule {
-        let budget = if limits.rows == u64::MAX { u64::MAX } else { limits.rows.max(PAGE) };
+    pub(super) fn new(
+        view: &ReadView,
+        tags: TagSelection,
+        reading: Reading,
+        limits: Limits,
+        cells: Vec<ScanCell>,
+    ) -> Schedule {
+        let budget = if limits.rows == u64::MAX { u64::MAX } else { limits.rows.max(reading.sizes.page) };
         Schedule {
             view: view.clone(),
             tags,
@@ -168,7 +174,8 @@ impl Schedule {
 
     /// Runs up to this size are read together with those of other tags.
     fn rows_small(&self) -> u64 {
-        if self.may_end_early() || self.reading.order == Order::Descending { PAGE } else { 4 * PAGE }
+        let page = self.reading.sizes.page;
+        if self.may_end_early() || self.reading.order == Order::Descending { page } else { 4 * page }
     }
 
     fn may_end_early(&self) -> bool {

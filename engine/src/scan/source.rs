@@ -13,8 +13,18 @@ use crate::sample::Rows;
 use crate::segment::{Columns, ReadMetrics, RowReader, Segment, TagRun};
 use crate::tag::TagId;
 
-/// Rows of a page. Reads that begin and end with pages decode none of them twice.
-pub(super) const PAGE: u64 = PAGE_ROWS as u64;
+/// How many rows are handled at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Rows of a batch and of a chunk of a source, at most.
+    pub(super) batch: usize,
+    /// Rows of a page. Reads that begin and end with pages decode none of them twice.
+    pub(super) page: u64,
+}
+
+impl Sizes {
+    pub(super) const USUAL: Sizes = Sizes { batch: SCAN_BATCH_ROWS, page: PAGE_ROWS as u64 };
+}
 
 /// A source's rows of one tag.
 pub(super) trait Source: Send {
@@ -31,17 +41,19 @@ pub(super) struct Reading {
     pub(super) order: Order,
     /// No more rows than these will be needed, if all match.
     pub(super) rows_hint: u64,
+    pub(super) sizes: Sizes,
     pub(super) metrics: Arc<ReadMetrics>,
 }
 
 impl Reading {
     /// How the rows of a planned scan are read.
-    pub(super) fn of(spec: &ScanSpec, metrics: Arc<ReadMetrics>) -> Reading {
+    pub(super) fn of(spec: &ScanSpec, sizes: Sizes, metrics: Arc<ReadMetrics>) -> Reading {
         Reading {
             columns: spec.columns,
             qualities: spec.qualities,
             order: spec.order,
             rows_hint: spec.limit.unwrap_or(u64::MAX).min(spec.limit_per_tag.unwrap_or(u64::MAX)).max(1),
+            sizes,
             metrics,
         }
     }
@@ -61,14 +73,15 @@ impl Reading {
                 clip: (!source.whole).then_some((source.first, source.last)),
                 columns: self.columns_of(source.needs_filter(self.qualities)),
                 order: self.order,
+                sizes: self.sizes,
                 left: None,
                 // At a clipped end a page begins with rows that were not asked for.
-                window: if source.whole { self.rows_hint } else { self.rows_hint.max(PAGE) },
+                window: if source.whole { self.rows_hint } else { self.rows_hint.max(self.sizes.page) },
                 reader: None,
                 metrics: Arc::clone(&self.metrics),
             }),
             Origin::Memtable(memtable, extent) => {
-                let chunk = self.rows_hint.clamp(64, SCAN_BATCH_ROWS as u64);
+                let chunk = self.rows_hint.clamp(self.sizes.batch.min(64) as u64, self.sizes.batch as u64);
                 let span = source.last.abs_diff(source.first);
                 let share = u128::from(span) * u128::from(chunk) / u128::from(extent.rows.max(1));
                 let small = extent.rows <= chunk;
@@ -94,6 +107,7 @@ struct SegmentSource {
     clip: Option<(i64, i64)>,
     columns: Columns,
     order: Order,
+    sizes: Sizes,
     /// Rows of the file not read yet; None before the page index was asked.
     left: Option<Range<u64>>,
     /// Rows of the next read: what the limit needs first, then more and more.
@@ -116,17 +130,20 @@ impl SegmentSource {
             self.left = Some(left);
             return Ok(None);
         }
+        let page = self.sizes.page;
         let window = match self.order {
-            Order::Ascending if self.window < PAGE => left.start..left.end.min(left.start + self.window),
-            Order::Ascending => left.start..left.end.min((left.start / PAGE).saturating_add(self.window / PAGE).saturating_mul(PAGE)),
-            Order::Descending if self.window < PAGE => left.end.saturating_sub(self.window).max(left.start)..left.end,
-            Order::Descending => left.start.max((left.end - 1) / PAGE * PAGE)..left.end,
+            Order::Ascending if self.window < page => left.start..left.end.min(left.start + self.window),
+            Order::Ascending => {
+                left.start..left.end.min((left.start / page).saturating_add(self.window / page).saturating_mul(page))
+            }
+            Order::Descending if self.window < page => left.end.saturating_sub(self.window).max(left.start)..left.end,
+            Order::Descending => left.start.max((left.end - 1) / page * page)..left.end,
         };
         self.left = Some(match self.order {
             Order::Ascending => window.end..left.end,
             Order::Descending => left.start..window.start,
         });
-        self.window = self.window.saturating_mul(4).max(PAGE);
+        self.window = self.window.saturating_mul(4).max(page);
         Ok(Some(window))
     }
 
@@ -141,7 +158,7 @@ impl SegmentSource {
                 self.reader = self.open_next()?;
             }
             let Some(reader) = &mut self.reader else { return Ok(None) };
-            match reader.next(SCAN_BATCH_ROWS)? {
+            match reader.next(self.sizes.batch)? {
                 Some(rows) => return Ok(Some(rows)),
                 None => self.reader = None,
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::batch::ScanStatistics;
 use super::schedule::{Limits, Schedule, Work};
-use super::source::Reading;
+use super::source::{Reading, Sizes};
 use super::tally::tally;
 use super::{ReadView, ScanRequest};
 use crate::error::Result;
@@ -18,10 +18,18 @@ impl ReadView {
     /// in time or the times asked for cut a run, statuses where the qualities asked for admit
     /// some rows of a run only.
     pub fn statistics(&self, request: &ScanRequest, metrics: Arc<ReadMetrics>) -> Result<ScanStatistics> {
-        let counting =
-            ScanRequest { columns: Columns::NONE, limit: None, limit_per_tag: None, ..request.clone() };
+        self.statistics_by(request, metrics, Sizes::USUAL)
+    }
+
+    pub(super) fn statistics_by(
+        &self,
+        request: &ScanRequest,
+        metrics: Arc<ReadMetrics>,
+        sizes: Sizes,
+    ) -> Result<ScanStatistics> {
+        let counting = ScanRequest { columns: Columns::NONE, limit: None, limit_per_tag: None, ..request.clone() };
         let spec = self.plan(&counting, 1)?;
-        let reading = Reading::of(&spec, metrics);
+        let reading = Reading::of(&spec, sizes, metrics);
         let cells = spec.cells.into_iter().flatten().collect();
         let mut schedule = Schedule::new(self, spec.tags, reading, Limits::NONE, cells);
         let mut found = ScanStatistics::default();

@@ -12,7 +12,6 @@ use super::merge::matching;
 use super::source::{Reading, Source, clip, read_all, within};
 use super::spec::Order;
 use crate::error::Result;
-use crate::limits::SCAN_BATCH_ROWS;
 use crate::sample::Rows;
 use crate::segment::{Columns, RowReader, Segment};
 use crate::tag::TagId;
@@ -106,7 +105,7 @@ impl Sweep {
 
     fn forward<S: Sink>(&mut self, sink: &mut S) -> Result<bool> {
         let Some(reader) = &mut self.stretch.reader else { return Ok(false) };
-        let Some(rows) = reader.next(sink.room().min(SCAN_BATCH_ROWS))? else { return Ok(false) };
+        let Some(rows) = reader.next(sink.room().min(self.reading.sizes.batch))? else { return Ok(false) };
         let mut at = 0;
         let mut whole: Vec<(TagId, Range<usize>)> = Vec::new();
         let mut done = 0;
@@ -237,11 +236,11 @@ impl Shared {
         let Some(Open { stretch, slice }) = &mut self.open else { return Ok(Rows::default()) };
         let Some(reader) = &mut stretch.reader else { return Ok(Rows::default()) };
         while let Some(earlier) = slice.take_if(|slice| slice.tag < tag) {
-            read_away(reader, earlier.left)?;
+            read_away(reader, earlier.left, self.reading.sizes.batch)?;
             *slice = stretch.slices.next();
         }
         let Some(slice) = slice.as_mut().filter(|slice| slice.tag == tag) else { return Ok(Rows::default()) };
-        let count = if whole { slice.left } else { slice.left.min(SCAN_BATCH_ROWS as u64) };
+        let count = if whole { slice.left } else { slice.left.min(self.reading.sizes.batch as u64) };
         let mut rows = read_all(reader, count, stretch.columns)?;
         slice.left -= count;
         if let Some((from, to)) = slice.clip {
@@ -261,9 +260,9 @@ impl Shared {
 }
 
 /// Reads rows that nobody wants any more.
-fn read_away(reader: &mut RowReader, mut count: u64) -> Result<()> {
+fn read_away(reader: &mut RowReader, mut count: u64, batch: usize) -> Result<()> {
     while count > 0 {
-        let step = usize::try_from(count).map_or(SCAN_BATCH_ROWS, |count| count.min(SCAN_BATCH_ROWS));
+        let step = usize::try_from(count).map_or(batch, |count| count.min(batch));
         let Some(rows) = reader.next(step)? else { break };
         count -= rows.len() as u64;
     }

@@ -1,11 +1,12 @@
 //! Counting the rows of one tag with few reads.
 
+use std::ops::Range;
+
 use super::batch::ScanStatistics;
 use super::inventory::{Origin, TagSource};
 use super::merge::Merge;
-use super::source::{PAGE, Reading, read_all};
+use super::source::{Reading, read_all};
 use crate::error::Result;
-use crate::limits::SCAN_BATCH_ROWS;
 use crate::segment::{Columns, Segment, TagRun};
 
 /// Counts the rows of one tag and finds the oldest and the newest.
@@ -73,19 +74,17 @@ fn count_alone(part: &TagSource, reading: &Reading) -> Result<ScanStatistics> {
 /// The first row of a run that is not older than `time`, and its time.
 fn first_at(segment: &Segment, run: &TagRun, time: i64, reading: &Reading) -> Result<(u64, i64)> {
     let rows = segment.narrow(run, time, i64::MAX)?;
-    if rows.is_empty() {
-        return Ok((run.rows.end, i64::MAX));
-    }
-    let mut at = rows.start;
-    let mut reader = segment.read(vec![at..rows.end.min(at + 2 * PAGE)], Columns::TIME, &reading.metrics)?;
-    while let Some(chunk) = reader.next(SCAN_BATCH_ROWS)? {
-        let i = chunk.times.partition_point(|t| *t < time);
-        if let Some(found) = chunk.times.get(i) {
-            return Ok((at + i as u64, *found));
+    let mut start = rows.start;
+    while start < rows.end {
+        let end = rows.end.min((start / reading.sizes.page + 1) * reading.sizes.page);
+        let times = times_of(segment, start..end, reading)?;
+        let i = times.partition_point(|t| *t < time);
+        if let Some(found) = times.get(i) {
+            return Ok((start + i as u64, *found));
         }
-        at += chunk.len() as u64;
+        start = end;
     }
-    Ok((at, i64::MAX))
+    Ok((run.rows.end, i64::MAX))
 }
 
 /// One past the last row of a run that is not newer than `time`, and that row's time.
@@ -93,14 +92,19 @@ fn last_at(segment: &Segment, run: &TagRun, time: i64, reading: &Reading) -> Res
     let rows = segment.narrow(run, i64::MIN, time)?;
     let mut end = rows.end;
     while end > rows.start {
-        let start = rows.start.max((end - 1) / PAGE * PAGE);
-        let mut reader = segment.read(vec![start..end], Columns::TIME, &reading.metrics)?;
-        let chunk = read_all(&mut reader, end - start, Columns::TIME)?;
-        let i = chunk.times.partition_point(|t| *t <= time);
+        let start = rows.start.max((end - 1) / reading.sizes.page * reading.sizes.page);
+        let times = times_of(segment, start..end, reading)?;
+        let i = times.partition_point(|t| *t <= time);
         if i > 0 {
-            return Ok((start + i as u64, chunk.times[i - 1]));
+            return Ok((start + i as u64, times[i - 1]));
         }
         end = start;
     }
     Ok((run.rows.start, i64::MIN))
+}
+
+fn times_of(segment: &Segment, rows: Range<u64>, reading: &Reading) -> Result<Vec<i64>> {
+    let count = rows.end - rows.start;
+    let mut reader = segment.read(vec![rows], Columns::TIME, &reading.metrics)?;
+    Ok(read_all(&mut reader, count, Columns::TIME)?.times)
 }
