@@ -12,7 +12,7 @@ use super::spec::{Order, QualitySet};
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::sample::{Cell, Row, Rows};
-use crate::segment::{Columns, ReadMetrics, Segment, TagRun};
+use crate::segment::{Columns, Segment, TagRun};
 use crate::tag::TagId;
 
 impl ReadView {
@@ -24,7 +24,7 @@ impl ReadView {
             order: Order::Descending,
             rows_hint: 1,
             sizes: Sizes::USUAL,
-            metrics: Arc::new(ReadMetrics::default()),
+            metrics: Arc::default(),
         };
         let mut found = BatchBuilder::new(Columns::ALL, 1, 1);
         Merge::new(tag, &self.sources_of(tag, i64::MIN, time)?, &reading, 1).fill(&mut found)?;
@@ -195,7 +195,7 @@ impl Lookup<'_> {
     fn find_rows(&self, missing: &[usize], pieces: &[Piece], segment: &Segment) -> Result<Vec<(u64, usize)>> {
         let mut hits = Vec::new();
         let ranges = pieces.iter().map(|piece| piece.rows.clone()).collect();
-        let mut reader = segment.read(ranges, Columns::TIME, &ReadMetrics::default())?;
+        let mut reader = segment.read(ranges, Columns::TIME, &Arc::default())?;
         for piece in pieces {
             let mut missing = &missing[piece.missing.clone()];
             let mut at = piece.rows.start;
@@ -223,7 +223,7 @@ impl Lookup<'_> {
         if ranges.is_empty() {
             return Ok(());
         }
-        let mut reader = segment.read(ranges, Columns::ALL, &ReadMetrics::default())?;
+        let mut reader = segment.read(ranges, Columns::ALL, &Arc::default())?;
         let mut rows = Rows::default();
         let mut at = 0;
         // The same row may be looked for more than once.
