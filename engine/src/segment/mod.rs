@@ -37,6 +37,8 @@ mod writer;
 use std::ops::BitOr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 pub use directory::{RunScale, Stored, TagRun};
 pub use reader::Segment;
 pub use rows::RowReader;
@@ -77,7 +79,7 @@ pub struct SegmentMeta {
 }
 
 /// A set of what a reader may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Columns(u8);
 
 impl Columns {
@@ -93,6 +95,11 @@ impl Columns {
     pub const STATUS: Columns = Columns(8);
     /// Everything.
     pub const ALL: Columns = Columns(15);
+
+    /// Whether nothing is asked for.
+    pub fn is_empty(self) -> bool {
+        self == Columns::NONE
+    }
 
     /// Whether everything in `other` is in this set.
     pub fn contains(self, other: Columns) -> bool {

@@ -1,0 +1,6 @@
+mod damage;
+mod decimal;
+mod foreign;
+mod reading;
+mod round_trip;
+mod support;
