@@ -5,7 +5,7 @@ mod fake;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fake::{Fake, cutting_proxy};
+use fake::{Fake, Source};
 use tagus_client::{Endpoint, ErrorKind, Rejection, Status, Writer, WriterBuilder};
 use tonic::Status as Answer;
 
@@ -22,9 +22,10 @@ async fn write(writer: &Writer, rows: std::ops::Range<i64>) {
     }
 }
 
-/// Breaks every stream that is open.
-fn forget_streams(fake: &Fake, change: impl FnOnce(&mut fake::Source)) {
+/// Changes what the server has kept and breaks its streams, like a restart from a backup.
+fn restart(fake: &Fake, change: impl FnOnce(&mut fake::Source)) {
     change(fake.state.lock().unwrap().sources.get_mut("gateway").unwrap());
+    fake.break_streams.notify_waiters();
 }
 
 #[tokio::test]
@@ -115,28 +116,44 @@ async fn rejections_name_the_sample_that_was_written() {
 #[tokio::test]
 async fn a_forgotten_epoch_is_replaced_and_counts_add_up() {
     let (fake, endpoint) = Fake::start(None).await;
-    let proxy = cutting_proxy(&endpoint, 3, 4).await;
-    let writer = builder(&proxy).batch_rows(10).open().await.unwrap();
+    let writer = builder(&endpoint).batch_rows(10).open().await.unwrap();
     write(&writer, 0..50).await;
     writer.flush().await.unwrap();
-    // The server forgets the source; the proxy cuts the stream sooner or later.
-    forget_streams(&fake, |source| {
-        source.epoch = 0;
-        source.last = 0;
-    });
-    let mut next = 50;
-    while fake.source("gateway").epochs.len() < 2 && next < 20_000 {
-        // A stream of the old epoch ends with ABORTED where the server still has it open.
-        if writer.write("a", next, next, Status::GOOD).await.is_err() {
-            break;
-        }
-        next += 1;
+    restart(&fake, |source| *source = Source::default());
+    write(&writer, 50..80).await;
+    assert_eq!(writer.close().await.unwrap().stored, 80);
+    let source = fake.source("gateway");
+    assert_eq!(source.epochs.len(), 2, "the old epoch was opened in vain, then a new one");
+    assert_ne!(source.epochs[0], source.epochs[1]);
+    let times: Vec<i64> = source.batches.iter().flatten().map(|(_, time, _, _)| *time).collect();
+    assert_eq!(times, (50..80).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_server_that_lost_acknowledged_batches_is_reported() {
+    let (fake, endpoint) = Fake::start(None).await;
+    let writer = builder(&endpoint).batch_rows(10).open().await.unwrap();
+    write(&writer, 0..50).await;
+    writer.flush().await.unwrap();
+    restart(&fake, |source| source.last -= 1);
+    write(&writer, 50..51).await;
+    let error = writer.flush().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss);
+    assert_eq!(writer.counts().stored, 50);
+}
+
+#[tokio::test]
+async fn handles_are_forgotten_with_their_stream() {
+    let (fake, endpoint) = Fake::start(None).await;
+    let writer = builder(&endpoint).open().await.unwrap();
+    for round in 0..4 {
+        write(&writer, round..round + 1).await;
+        writer.flush().await.unwrap();
+        fake.break_streams.notify_waiters();
     }
-    let error = writer.flush().await;
-    match error {
-        Ok(()) => assert_eq!(writer.counts().rows, next as u64),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
-    }
+    // The server refuses handles of another stream for good.
+    assert_eq!(writer.close().await.unwrap().stored, 4);
+    assert_eq!(fake.state.lock().unwrap().by_name, 4);
 }
 
 #[tokio::test]

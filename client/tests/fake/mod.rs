@@ -15,9 +15,10 @@ use tagus_client::messages::{Ack, Block, Counts, Opened, Rejection, TagHandle, W
 use tagus_client::messages::{block, series};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 /// A sample as it was applied: tag, time, value in words, status.
@@ -72,7 +73,9 @@ pub struct State {
 pub struct Fake {
     pub state: Arc<Mutex<State>>,
     faults: Arc<Mutex<Option<Pcg64>>>,
-    pub resume: Arc<tokio::sync::Notify>,
+    pub resume: Arc<Notify>,
+    /// Ends every open stream with an error.
+    pub break_streams: Arc<Notify>,
 }
 
 impl Fake {
@@ -82,12 +85,14 @@ impl Fake {
             state: Arc::default(),
             faults: Arc::new(Mutex::new(seed.map(|seed| Pcg64::new(seed.into(), 5)))),
             resume: Arc::default(),
+            break_streams: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let service = IngestServer::new(fake.clone()).max_decoding_message_size(8 << 20);
         let serve = tonic::transport::Server::builder().add_service(service);
-        tokio::spawn(serve.serve_with_incoming(TcpListenerStream::new(listener)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tokio::spawn(serve.serve_with_incoming(incoming));
         (fake, endpoint)
     }
 
@@ -153,8 +158,13 @@ impl Ingest for Fake {
         let (answers, receiver) = mpsc::channel(64);
         let fake = self.clone();
         tokio::spawn(async move {
+            let broken = fake.break_streams.notified();
             let _ = answers.send(Ok(WriteResponse { response: Some(Answer::Opened(opened)) })).await;
-            if let Err(status) = fake.serve(&open.source, open.epoch, requests, &answers).await {
+            let served = tokio::select! {
+                served = fake.serve(&open.source, open.epoch, requests, &answers) => served,
+                () = broken => Err(Status::unavailable("the test breaks all streams")),
+            };
+            if let Err(status) = served {
                 let _ = answers.send(Err(status)).await;
             }
         });
