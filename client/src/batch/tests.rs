@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::Rng;
+
+use super::*;
+use crate::value::Value;
+
+fn number(tag: u32, time: i64, value: f64) -> Sample {
+    Sample { tag, time, status: 0, value: Value::Number(value) }
+}
+
+/// The samples of the blocks in the order in which a server applies them.
+fn applied(blocks: &[Block]) -> Vec<(u32, Sample)> {
+    let mut out = Vec::new();
+    for block in blocks {
+        for i in 0..block.rows() {
+            let (tag, time) = match &block.shape {
+                Shape::Scan { time, tags } => (tags[i], *time),
+                Shape::Series { tag, times } => (*tag, times[i]),
+            };
+            let value = match &block.column {
+                Column::Empty => Value::Empty,
+                Column::Numbers(v) => Value::Number(v[i]),
+                Column::Integers(v) => Value::Integer(v[i]),
+                Column::Booleans(v) => Value::Boolean(v[i]),
+                Column::Texts(v) => Value::Text(v[i].clone()),
+            };
+            let status = match block.statuses.len() {
+                0 => 0,
+                1 => block.statuses[0],
+                _ => block.statuses[i],
+            };
+            out.push((block.origins[i], Sample { tag, status, time, value }));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_scan_with_jitter_becomes_a_block_a_millisecond() {
+    let mut random = Pcg64::new(1, 2);
+    let samples: Vec<Sample> =
+        (0..3000).map(|tag| number(tag, i64::from(random.next_u32() % 20) * 1_000_000, 1.0)).collect();
+    let blocks = Shaper::default().shape(samples);
+    assert_eq!(blocks.len(), 20);
+    assert!(blocks.iter().all(|block| matches!(block.shape, Shape::Scan { .. }) && block.statuses.is_empty()));
+}
+
+#[test]
+fn a_backfill_becomes_a_series_beside_a_scan() {
+    let mut samples: Vec<Sample> = (0..500).map(|i| number(1000, 1000 + i, 1.0)).collect();
+    samples.extend((0..500).map(|tag| number(tag, 5, 2.0)));
+    let blocks = Shaper::default().shape(samples);
+    assert_eq!(blocks.len(), 2);
+    assert!(matches!(&blocks[0].shape, Shape::Series { tag: 1000, times } if times.len() == 500));
+    assert!(matches!(&blocks[1].shape, Shape::Scan { time: 5, tags } if tags.len() == 500));
+}
+
+#[test]
+fn kinds_are_kept_apart() {
+    let values = [Value::Number(1.0), Value::Text("Bad".into()), Value::Empty, Value::Boolean(true)];
+    let samples = (0..4u32).zip(values).map(|(tag, value)| Sample { tag, status: tag, time: 1, value }).collect();
+    let blocks = Shaper::default().shape(samples);
+    assert_eq!(blocks.len(), 4);
+    let statuses: Vec<&[u32]> = blocks.iter().map(|block| &block.statuses[..]).collect();
+    assert_eq!(statuses, [&[][..], &[1], &[2], &[3]]);
+}
+
+#[test]
+fn every_sample_is_kept_and_the_last_write_wins() {
+    for seed in 0..200u128 {
+        println!("seed {seed}");
+        let mut random = Pcg64::new(seed, 1);
+        let mut below = |n: u32| random.next_u32() % n;
+        let (tags, times, rows) = (1 + below(12), 1 + below(12), below(400));
+        let samples: Vec<Sample> = (0..rows)
+            .map(|i| {
+                let value = match below(8) {
+                    0 => Value::Empty,
+                    1 => Value::Integer(i.into()),
+                    2 => Value::Boolean(i % 2 == 0),
+                    3 => Value::Text(format!("{i}").into()),
+                    _ => Value::Number(i.into()),
+                };
+                Sample { tag: below(tags), status: below(2), time: below(times).into(), value }
+            })
+            .collect();
+        let blocks = Shaper::default().shape(samples.clone());
+        let mut sent = applied(&blocks);
+        let last = |samples: &mut dyn Iterator<Item = Sample>| -> BTreeMap<(u32, i64), String> {
+            samples.map(|s| ((s.tag, s.time), format!("{s:?}"))).collect()
+        };
+        assert_eq!(last(&mut sent.iter().map(|(_, s)| s.clone())), last(&mut samples.iter().cloned()));
+        sent.sort_by_key(|(origin, _)| *origin);
+        let origins: Vec<u32> = sent.iter().map(|(origin, _)| *origin).collect();
+        assert_eq!(origins, (0..rows).collect::<Vec<_>>());
+        assert_eq!(sent.into_iter().map(|(_, s)| s).collect::<Vec<_>>(), samples);
+    }
+}
+
+#[test]
+fn a_shaper_forgets_between_batches() {
+    let mut shaper = Shaper::default();
+    for round in 0..3 {
+        let samples = vec![number(3, round, 1.0), number(4, round, 2.0), number(3, round + 1, 1.0)];
+        let again = Shaper::default().shape(samples.clone());
+        assert_eq!(shaper.shape(samples), again);
+    }
+}

@@ -1,0 +1,116 @@
+//! The client's one error type.
+
+use std::fmt;
+
+use tonic::{Code, Status};
+
+/// What the caller can do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// The request is wrong; a changed one may pass.
+    InvalidInput,
+    /// What was named is not there.
+    NotFound,
+    /// It is there already, or a newer writer took the source over.
+    Conflict,
+    /// The server does not let this client do it.
+    Denied,
+    /// A buffer is full; the same request may pass later.
+    Exhausted,
+    /// The server cannot be reached, or made no progress in the time given.
+    Unavailable,
+    /// The server lost samples that it had acknowledged.
+    DataLoss,
+    /// The server failed, or answers in a way that this client does not understand.
+    Server,
+}
+
+/// An error: what failed and why, and what to do about it.
+///
+/// `Display` prints one line, `WHAT failed: WHY; DO THIS`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
+    kind: ErrorKind,
+    text: String,
+}
+
+/// The client's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, what: impl fmt::Display, why: impl fmt::Display, advice: &str) -> Error {
+        Error(Box::new(Parts { kind, text: format!("{what} failed: {why}; {advice}") }))
+    }
+
+    /// An answer of the server to `what`. The server words its errors in full; an answer without
+    /// a message (a transport's) is put into words here.
+    pub fn from_status(what: &str, status: &Status) -> Error {
+        let kind = kind_of(status.code());
+        let message = one_line(status.message());
+        if message.contains(" failed: ") {
+            return Error(Box::new(Parts { kind, text: message }));
+        }
+        let why = if message.is_empty() { status.code().description().to_owned() } else { message };
+        Error::new(kind, what, why, advice_on(kind))
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+}
+
+fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::InvalidInput,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::AlreadyExists | Code::Aborted => ErrorKind::Conflict,
+        Code::Unauthenticated | Code::PermissionDenied => ErrorKind::Denied,
+        Code::ResourceExhausted => ErrorKind::Exhausted,
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown => ErrorKind::Unavailable,
+        Code::DataLoss => ErrorKind::DataLoss,
+        Code::Ok | Code::Internal | Code::Unimplemented => ErrorKind::Server,
+    }
+}
+
+fn advice_on(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidInput => "change the request",
+        ErrorKind::NotFound => "check the name",
+        ErrorKind::Conflict => "check who else writes",
+        ErrorKind::Denied => "check the token and its rights",
+        ErrorKind::Exhausted => "try again later",
+        ErrorKind::Unavailable => "check that the server runs and can be reached",
+        ErrorKind::DataLoss | ErrorKind::Server => "look into the server's log",
+    }
+}
+
+/// Messages come from outside: line breaks and control characters would break the one line.
+fn one_line(text: &str) -> String {
+    text.chars().take(4096).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_message_passes_unchanged_and_a_bare_one_is_completed() {
+        let full = Status::aborted("writing as \"gw\" failed: a newer epoch took over; stop one of the writers");
+        let error = Error::from_status("writing", &full);
+        assert_eq!(error.to_string(), full.message());
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        let error = Error::from_status("writing", &Status::unavailable("tcp\nconnect"));
+        assert_eq!(error.to_string(), "writing failed: tcp connect; check that the server runs and can be reached");
+    }
+}
