@@ -8,13 +8,13 @@ use datafusion::execution::TaskContext;
 use datafusion::prelude::SessionConfig;
 use tagus_engine::Engine;
 use tagus_engine::scan::ReadView;
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::TagTable;
 
 /// The engine and the one read view that all scans of a query share.
 pub(crate) struct Reading {
     pub(crate) engine: Engine,
     pub(crate) view: ReadView,
-    /// The tags, read after the view: all that the view's samples belong to.
+    /// The tags of the view.
     pub(crate) tags: Arc<TagTable>,
 }
 
@@ -28,7 +28,7 @@ impl Reading {
     /// What a query that begins now reads from.
     pub(crate) fn begin(engine: &Engine) -> Reading {
         let view = engine.view();
-        Reading { view, tags: engine.tags(), engine: engine.clone() }
+        Reading { tags: Arc::clone(view.tags()), view, engine: engine.clone() }
     }
 
     /// What the query of this session reads from.

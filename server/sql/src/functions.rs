@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::scalar::ScalarValue;
 use tagus_engine::status::{Quality, Status};
 
 /// Whether a status is good.
@@ -15,29 +16,50 @@ pub(crate) const STATUS_NAME: &str = "status_name";
 
 /// The functions of this crate.
 pub(crate) fn all() -> Vec<ScalarUDF> {
-    let of_status = |name, returns, apply| {
-        ScalarUDF::from(StatusFunction {
-            name,
-            signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable),
-            returns,
-            apply,
-        })
-    };
-    vec![of_status(IS_GOOD, DataType::Boolean, is_good), of_status(STATUS_NAME, DataType::Utf8, status_name)]
+    [Answer::IsGood, Answer::Name].map(|answer| ScalarUDF::from(StatusFunction::new(answer))).into()
+}
+
+/// What is asked of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Answer {
+    IsGood,
+    Name,
+}
+
+impl Answer {
+    fn of(self, statuses: impl Iterator<Item = Option<Status>>) -> ArrayRef {
+        match self {
+            Answer::IsGood => {
+                let good = statuses.map(|status| status.map(|status| status.quality() == Quality::Good));
+                Arc::new(good.collect::<BooleanArray>())
+            }
+            Answer::Name => {
+                let names = statuses.map(|status| status.map(|status| status.to_string()));
+                Arc::new(names.collect::<StringArray>())
+            }
+        }
+    }
 }
 
 /// A function of one status; NULL where that is no status.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct StatusFunction {
-    name: &'static str,
+    answer: Answer,
     signature: Signature,
-    returns: DataType,
-    apply: fn(&mut dyn Iterator<Item = Option<Status>>) -> ArrayRef,
+}
+
+impl StatusFunction {
+    fn new(answer: Answer) -> StatusFunction {
+        StatusFunction { answer, signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable) }
+    }
 }
 
 impl ScalarUDFImpl for StatusFunction {
     fn name(&self) -> &str {
-        self.name
+        match self.answer {
+            Answer::IsGood => IS_GOOD,
+            Answer::Name => STATUS_NAME,
+        }
     }
 
     fn signature(&self) -> &Signature {
@@ -45,30 +67,23 @@ impl ScalarUDFImpl for StatusFunction {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(self.returns.clone())
+        Ok(match self.answer {
+            Answer::IsGood => DataType::Boolean,
+            Answer::Name => DataType::Utf8,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [status] = args.args.as_slice() else {
-            return Err(DataFusionError::Plan(format!("{} takes one status", self.name)));
-        };
+        let wrong = || DataFusionError::Plan(format!("{} takes one status, an integer", self.name()));
+        let [status] = args.args.as_slice() else { return Err(wrong()) };
         let scalar = matches!(status, ColumnarValue::Scalar(_));
         let codes = status.to_array(if scalar { 1 } else { args.number_rows })?;
-        let codes = codes
-            .as_primitive_opt::<Int64Type>()
-            .ok_or_else(|| DataFusionError::Plan(format!("{} takes a status, an integer", self.name)))?;
-        let result = (self.apply)(&mut codes.iter().map(|code| u32::try_from(code?).ok().map(Status)));
-        if scalar {
-            return Ok(ColumnarValue::Scalar(datafusion::scalar::ScalarValue::try_from_array(&result, 0)?));
-        }
-        Ok(ColumnarValue::Array(result))
+        let codes = codes.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+        let answers = self.answer.of(codes.iter().map(|code| u32::try_from(code?).ok().map(Status)));
+        Ok(if scalar {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&answers, 0)?)
+        } else {
+            ColumnarValue::Array(answers)
+        })
     }
-}
-
-fn is_good(statuses: &mut dyn Iterator<Item = Option<Status>>) -> ArrayRef {
-    Arc::new(statuses.map(|status| status.map(|status| status.quality() == Quality::Good)).collect::<BooleanArray>())
-}
-
-fn status_name(statuses: &mut dyn Iterator<Item = Option<Status>>) -> ArrayRef {
-    Arc::new(statuses.map(|status| status.map(|status| status.to_string())).collect::<StringArray>())
 }

@@ -17,6 +17,8 @@ mod samples;
 mod service;
 mod session;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use catalog::{CATALOG, SCHEMA};
 pub use check::{

@@ -14,7 +14,7 @@ use tagus_engine::sample::Rows;
 use tagus_engine::scan::ScanBatch;
 use tagus_engine::status::Quality;
 use tagus_engine::tag::{Tag, TagId, TagType};
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::TagTable;
 
 use super::column;
 use crate::output::ZONE;

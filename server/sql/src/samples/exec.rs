@@ -57,6 +57,7 @@ impl SampleScanExec {
     }
 
     /// What it reads.
+    #[cfg(test)]
     pub(crate) fn plan(&self) -> &SamplePlan {
         &self.plan
     }

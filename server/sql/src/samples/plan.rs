@@ -1,5 +1,6 @@
 //! From filters, projection and limit to a planned scan that can be sent elsewhere.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use datafusion::catalog::ScanArgs;
@@ -12,7 +13,7 @@ use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, TagSelection}
 use tagus_engine::segment::Columns;
 use tagus_engine::status::Quality;
 use tagus_engine::tag::TagId;
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::TagTable;
 
 use super::exec::SampleScanExec;
 use super::predicate::matching_tags;
@@ -149,7 +150,7 @@ fn columns(projection: &[usize]) -> Columns {
 
 fn count(reading: &Reading, scan: &ScanRequest, counted: bool) -> Result<RowCount> {
     if counted {
-        let found = reading.view.statistics(scan).map_err(external)?;
+        let found = reading.view.statistics(scan, Arc::default()).map_err(external)?;
         return Ok(RowCount::Exact { rows: found.rows, first_time: found.first_time, last_time: found.last_time });
     }
     let tags = match &scan.tags {
@@ -192,7 +193,14 @@ impl SamplePlan {
     /// The same scan with the rows of each tag in the other order.
     pub(crate) fn in_order(&self, order: Order) -> SamplePlan {
         let mut plan = self.clone();
-        plan.spec.set_order(order);
+        plan.spec.order = order;
+        // Cells stand in scan order: tags ascend, and the times of one tag run as its rows do.
+        for cells in &mut plan.spec.cells {
+            match order {
+                Order::Ascending => cells.sort_by_key(|cell| (cell.first_tag, cell.from)),
+                Order::Descending => cells.sort_by_key(|cell| (cell.first_tag, Reverse(cell.from))),
+            }
+        }
         plan
     }
 

@@ -17,7 +17,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tagus_engine::tag::TagId;
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::TagTable;
 
 /// Names evaluated at once.
 const CHUNK: usize = 8192;

@@ -231,7 +231,7 @@ fn of_comparison(left: &Expr, op: Operator, right: &Expr) -> Bound {
         (side, Expr::Literal(value, _)) => (side, op, value),
         _ => return Bound::unknown(),
     };
-    if literal.is_null() && op.is_comparison_operator() && !is_distinctness(op) {
+    if literal.is_null() && compares(op) {
         return Bound::nothing();
     }
     if let Some(unit) = time_unit(side) {
@@ -243,8 +243,9 @@ fn of_comparison(left: &Expr, op: Operator, right: &Expr) -> Bound {
     }
 }
 
-fn is_distinctness(op: Operator) -> bool {
-    matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+/// Whether the operator compares, so that with NULL it is never true.
+fn compares(op: Operator) -> bool {
+    matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
 }
 
 /// The values that `op` and a literal leave, as a range with both ends included.

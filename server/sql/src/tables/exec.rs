@@ -66,6 +66,7 @@ impl ListingExec {
     }
 
     /// What it lists.
+    #[cfg(test)]
     pub(crate) fn plan(&self) -> &ListingPlan {
         &self.plan
     }

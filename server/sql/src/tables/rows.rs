@@ -10,10 +10,11 @@ use datafusion::error::{DataFusionError, Result};
 use tagus_engine::sample::Rows;
 use tagus_engine::scan::ScanBatch;
 use tagus_engine::tag::{Tag, TagId};
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::TagTable;
 
 use super::{Listing, ListingPlan};
 use crate::context::Reading;
+use crate::error::external;
 use crate::output::ZONE;
 use crate::samples::{Layout, TagNames, to_arrow};
 
@@ -81,7 +82,7 @@ impl Lister {
         let mut batch = ScanBatch::default();
         let mut rows = Rows::default();
         for tag in tags {
-            if let Some(row) = self.names.engine.current(tag.id) {
+            if let Some(row) = self.names.engine.current(tag.id).map_err(external)? {
                 rows.push(row.time, &row.cell);
                 batch.runs.push((tag.id, batch.len..batch.len + 1));
                 batch.len += 1;
