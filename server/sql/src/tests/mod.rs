@@ -1,0 +1,9 @@
+//! The crate's behaviour as its users see it, over a real engine.
+
+mod codec;
+mod errors;
+mod fixture;
+mod model;
+mod planning;
+mod resources;
+mod tables;

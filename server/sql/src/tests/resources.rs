@@ -1,0 +1,50 @@
+//! Memory and spill files.
+
+use tagus_engine::tag::TagType;
+
+use super::fixture::{Fixture, collect, lines};
+use crate::SqlErrorKind;
+
+const SORTED: &str = "SELECT count(*) FROM (SELECT value, row_number() OVER (ORDER BY value DESC, text) AS n FROM samples) WHERE n > 0";
+
+fn plant(memory: usize, spill: u64) -> Fixture {
+    let fixture = Fixture::with(|options| {
+        options.memory_limit = memory;
+        options.spill_bytes_max = spill;
+        options.target_partitions = 2;
+    });
+    fixture.tag("a", TagType::Float64);
+    fixture.ramp("a", 300_000);
+    fixture
+}
+
+#[tokio::test]
+async fn a_query_larger_than_memory_spills() {
+    let fixture = plant(24 << 20, 1 << 30);
+    let explained = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {}", SORTED.replace("300", "300"))).await).join("\n");
+    let rows = lines(&fixture.rows_here(SORTED).await);
+    assert_eq!(rows, ["300000"]);
+    let tight = plant(12 << 20, 1 << 30);
+    let tight_plan = lines(&tight.rows_here(&format!("EXPLAIN ANALYZE SELECT value, time FROM samples ORDER BY value DESC")).await).join("\n");
+    assert!(tight_plan.contains("spill_count=") && !tight_plan.contains("spill_count=0,"), "{tight_plan}\n{explained}");
+    assert_eq!(tight.service.memory_used(), 0);
+}
+
+#[tokio::test]
+async fn a_query_larger_than_memory_and_disk_fails_by_itself() {
+    let fixture = plant(12 << 20, 0);
+    let error = fixture.error("SELECT value, time FROM samples ORDER BY value DESC").await;
+    assert_eq!(error.kind(), SqlErrorKind::Resources, "{error}");
+    assert_eq!(fixture.service.memory_used(), 0, "what failed gives everything back");
+    assert_eq!(fixture.table("SELECT count(*) FROM samples").await, ["300000"]);
+}
+
+#[tokio::test]
+async fn a_dropped_query_gives_everything_back() {
+    let fixture = plant(64 << 20, 1 << 30);
+    let result = fixture.session().query("SELECT * FROM samples a JOIN samples b ON a.value = b.value").await.unwrap();
+    drop(result);
+    let result = fixture.session().query("SELECT * FROM samples LIMIT 5").await.unwrap();
+    assert_eq!(collect(result).await.unwrap().iter().map(|b| b.num_rows()).sum::<usize>(), 5);
+    assert_eq!(std::fs::read_dir(fixture.spill_dir()).unwrap().count(), 1, "one folder of this process");
+}
