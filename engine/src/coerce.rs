@@ -146,14 +146,15 @@ fn number(word: &str) -> Option<Numeric<'static>> {
     }
     let x: f64 = word.parse().ok()?;
     Some(match exact_integer(word) {
+        _ if !x.is_finite() && word.bytes().any(|b| b.is_ascii_digit()) => Numeric::Overflow,
+        _ if !x.is_finite() => Numeric::NotFinite,
         Some(i) if x != 0.0 => Numeric::Integer(i),
-        _ if x.is_finite() => Numeric::Finite(x),
-        _ if word.bytes().any(|b| b.is_ascii_digit()) => Numeric::Overflow,
-        _ => Numeric::NotFinite,
+        _ => Numeric::Finite(x),
     })
 }
 
 /// The integer that a decimal with a point or an exponent stands for, exactly, if it fits.
+/// The word has been read as a finite number before.
 fn exact_integer(word: &str) -> Option<i64> {
     let (mantissa, exponent) = match word.find(['e', 'E']) {
         Some(at) => (&word[..at], word[at + 1..].parse::<i32>().ok()?),
