@@ -63,7 +63,7 @@ pub fn coerce(
         (TagType::Int64 | TagType::Digital, Input::Integer(i)) => Ok(value(i.cast_unsigned(), status)),
         (TagType::Bool, Input::Boolean(b)) => Ok(value(u64::from(b), status)),
         (_, Input::Empty) => Ok(empty(status)),
-        (TagType::Float64, _) => float(tag, input, status, |x| Some(x)),
+        (TagType::Float64, _) => float(tag, input, status, Some),
         (TagType::Float32, _) => float(tag, input, status, shortest_of_float32),
         (TagType::Int64, _) => int64(tag, input, status),
         (TagType::Bool, _) => boolean(tag, input, status),
