@@ -18,8 +18,8 @@ pub const RESULT_MESSAGES_QUEUED: usize = 4;
 pub const UNACKNOWLEDGED_BYTES_MAX: usize = 32 << 20;
 /// Bytes of one source's batches that are handed to the engine in one go.
 pub const SUBMIT_BYTES: usize = 4 << 20;
-/// Most rejected samples that one acknowledgement lists.
-pub const REJECTIONS_PER_ACK: usize = 1000;
+/// Most rejected samples, and most handles, that one acknowledgement lists.
+pub const DETAILS_PER_ACK: usize = 1000;
 /// Acknowledgements of one source that wait for its client.
 pub const ACKS_QUEUED: usize = 16;
 /// Bytes that a client may send on one stream before the server takes them.
