@@ -4,9 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use tagus_engine::Engine;
 use tagus_engine::tag::{Interpolation, Tag, TagSpec, TagType, quoted};
-use tagus_engine::tag_table::TagTable;
+use tagus_engine::{Engine, TagChange, TagTable, unknown_tag};
 use tagus_proto::v1;
 use tagus_proto::v1::tags_server::Tags;
 use tonic::{Request, Response, Status};
@@ -45,8 +44,7 @@ impl Tags for TagsService {
     async fn update(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::Tag>, Status> {
         let request = request.into_inner();
         let name = request.name.clone();
-        found(&self.engine.tags(), &name)?;
-        let change = change(request)?;
+        let change = change(found(&self.engine.tags(), &name)?, request)?;
         let engine = self.engine.clone();
         let tag = status::blocking(move || engine.update_tag(&name, change)).await?;
         Ok(Response::new(wire_tag(&tag)))
@@ -75,16 +73,9 @@ impl Tags for TagsService {
 /// # Errors
 /// NOT_FOUND with the names that look most like it.
 pub fn found<'a>(tags: &'a TagTable, name: &str) -> Result<&'a Arc<Tag>, Status> {
-    tags.find(name).ok_or_else(|| {
-        // Comparing with an endless name would take as long as it is.
-        let nearest = if name.len() <= tagus_engine::limits::TAG_NAME_BYTES_MAX { tags.nearest(name, 3) } else { vec![] };
-        let nearest: Vec<String> = nearest.into_iter().map(quoted).collect();
-        let advice = match nearest.is_empty() {
-            true => "list the tags with `tagus tags list`".to_owned(),
-            false => format!("did you mean {}?", nearest.join(" or ")),
-        };
-        Status::not_found(format!("finding tag {} failed: it does not exist; {advice}", quoted(name)))
-    })
+    // Comparing with all names takes as long as they are: an endless one is not compared.
+    status::check_bound("the name", name.len(), tagus_engine::limits::TAG_NAME_BYTES_MAX, "bytes")?;
+    tags.find(name).ok_or_else(|| status::of_engine(&unknown_tag(name, tags)))
 }
 
 fn refused(name: &str, why: &str) -> Status {
@@ -114,6 +105,16 @@ fn interpolation(name: &str, wire: i32, tag_type: TagType) -> Result<Interpolati
         Ok(v1::Interpolation::Step) => Ok(Interpolation::Step),
         Err(_) => Err(refused(name, "its interpolation is unknown; use linear or step")),
     }
+}
+
+fn change(tag: &Tag, request: v1::UpdateTagRequest) -> Result<TagChange, Status> {
+    let v1::UpdateTagRequest { name, unit, description, interpolation: wire, low, high, states: wire_states, future } =
+        request;
+    let interpolation = wire.map(|wire| interpolation(&name, wire, tag.spec.tag_type)).transpose()?;
+    // NaN takes a limit away; another number sets it.
+    let limit = |limit: Option<f64>| limit.map(|limit| (!limit.is_nan()).then_some(limit));
+    let states = wire_states.map(|wire| states(wire.states));
+    Ok(TagChange { unit, description, interpolation, low: limit(low), high: limit(high), states, future })
 }
 
 fn states(states: Vec<v1::State>) -> Vec<(i64, Arc<str>)> {
@@ -147,5 +148,43 @@ fn wire_tag(tag: &Tag) -> v1::Tag {
         states: spec.states.iter().map(|(code, name)| v1::State { code: *code, name: name.to_string() }).collect(),
         future: spec.future,
         created: tag.created,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_survive_the_wire() {
+        for tag_type in TagType::ALL {
+            let mut spec_in = TagSpec::new("a.b", tag_type);
+            (spec_in.unit, spec_in.description, spec_in.future) = ("bar".into(), "pressure".into(), true);
+            (spec_in.low, spec_in.high) = (Some(-1.5), None);
+            if tag_type == TagType::Digital {
+                spec_in.states = TagSpec::parse_states("7=Open,-1=Closed").unwrap();
+            }
+            let tag = Tag { id: tagus_engine::tag::TagId(1), created: 5, spec: spec_in.clone() };
+            let wire = wire_tag(&tag);
+            assert_eq!(wire.created, 5);
+            assert_eq!(spec(wire).unwrap(), spec_in);
+        }
+    }
+
+    #[test]
+    fn what_a_tag_lacks_is_said() {
+        let status = spec(v1::Tag { name: "x".into(), ..v1::Tag::default() }).unwrap_err();
+        assert!(status.message().contains("'x'") && status.message().contains("type"), "{}", status.message());
+        let wire = v1::Tag { r#type: 1, interpolation: 9, ..v1::Tag::default() };
+        assert!(spec(wire).unwrap_err().message().contains("interpolation"));
+    }
+
+    #[test]
+    fn a_change_of_nan_takes_a_limit_away() {
+        let spec = TagSpec::new("x", TagType::Float64);
+        let tag = Tag { id: tagus_engine::tag::TagId(1), created: 0, spec };
+        let request = v1::UpdateTagRequest { low: Some(f64::NAN), high: Some(2.0), ..v1::UpdateTagRequest::default() };
+        let change = change(&tag, request).unwrap();
+        assert_eq!((change.low, change.high, change.unit), (Some(None), Some(Some(2.0)), None));
     }
 }

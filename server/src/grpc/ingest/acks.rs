@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tagus_engine::engine::Committed;
+use tagus_engine::Committed;
 use tagus_engine::ingest::{Counts, Submitted};
 use tagus_proto::v1;
 use tagus_proto::v1::write_response::Response as Wire;
@@ -20,6 +20,8 @@ pub enum Entry {
     Batch(Submission),
     /// A batch that came before: the acknowledgement is said again.
     Repeated,
+    /// What the batches before it took, free again once they are acknowledged.
+    Room(OwnedSemaphorePermit),
 }
 
 /// A batch that the engine has queued.
@@ -32,8 +34,6 @@ pub struct Submission {
     pub submitted: Submitted,
     /// Answers once it is durable and visible, or refused.
     pub done: oneshot::Receiver<tagus_engine::Result<Committed>>,
-    /// Given back when the batch is acknowledged.
-    pub _room: Option<OwnedSemaphorePermit>,
 }
 
 /// One stream's acknowledgements.
@@ -51,7 +51,9 @@ struct Round {
     /// Why the batch after them was refused.
     failed: Option<Status>,
     repeated: bool,
+    /// How many rejections or handles there are.
     details: usize,
+    rooms: Vec<OwnedSemaphorePermit>,
 }
 
 impl Acks {
@@ -104,13 +106,11 @@ impl Acks {
         let mut details = Details::default();
         let mut committed = Vec::with_capacity(round.batches.len());
         let mut read = Vec::with_capacity(round.batches.len());
-        let mut rooms = Vec::new();
         let last = round.batches.last().map_or(self.sequence, |(submission, _)| submission.sequence);
         for (submission, batch) in round.batches {
             details.add(submission.sequence, submission.submitted);
             committed.push(batch);
             read.push(submission.received);
-            rooms.push(submission._room);
         }
         let counts = count(committed).await?;
         if !self.send_details(&mut details).await {
@@ -149,6 +149,7 @@ impl Round {
     async fn wait_for(&mut self, entry: Entry) {
         match entry {
             Entry::Repeated => self.repeated = true,
+            Entry::Room(room) => self.rooms.push(room),
             Entry::Batch(mut submission) => {
                 let done = (&mut submission.done).await;
                 self.enter(submission, done.unwrap_or_else(|_| Err(dropped())));
@@ -160,6 +161,7 @@ impl Round {
     fn take_if_done(&mut self, entry: Entry) -> Option<Entry> {
         match entry {
             Entry::Repeated => self.repeated = true,
+            Entry::Room(room) => self.rooms.push(room),
             Entry::Batch(mut submission) => match submission.done.try_recv() {
                 Ok(done) => self.enter(submission, done),
                 Err(oneshot::error::TryRecvError::Closed) => self.enter(submission, Err(dropped())),

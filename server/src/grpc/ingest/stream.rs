@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
-use tagus_engine::engine::OpenSource;
 use tagus_engine::ingest::Batch;
-use tagus_engine::{Error, ErrorKind};
+use tagus_engine::{Error, ErrorKind, OpenSource};
 use tagus_proto::v1;
 use tagus_proto::v1::write_request::Request as Wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -214,23 +213,24 @@ fn submit(
     queue: &mpsc::UnboundedSender<Entry>,
     room: OwnedSemaphorePermit,
 ) -> Result<(), Status> {
-    let last = items.len().saturating_sub(1);
-    let mut room = Some(room);
-    for (i, item) in items.into_iter().enumerate() {
+    for item in items {
         let entry = match item {
             Item::Repeated => Entry::Repeated,
             Item::Batch { sequence, batch, received } => {
                 let (sender, done) = oneshot::channel();
                 // Where nobody waits any more, the stream has ended.
-                let done_callback = Box::new(move |result| drop(sender.send(result)));
-                let submitted = source.submit(sequence, batch, done_callback).map_err(|e| of_submit(&e))?;
-                let room = room.take_if(|_| i == last);
-                Entry::Batch(Submission { sequence, received, submitted, done, _room: room })
+                // The receiver is gone where the stream has ended.
+                let submitted = source.submit(sequence, batch, move |result| drop(sender.send(result)));
+                match submitted.map_err(|error| of_submit(&error))? {
+                    Some(submitted) => Entry::Batch(Submission { sequence, received, submitted, done }),
+                    None => Entry::Repeated,
+                }
             }
         };
-        // Without a receiver the stream is ending; the batches are durable all the same.
+        // Without a receiver the stream is ending; the batches become durable all the same.
         let _ = queue.send(entry);
     }
+    let _ = queue.send(Entry::Room(room));
     Ok(())
 }
 
