@@ -1,1 +1,27 @@
-//! .
+//! SQL over the engine: the only crate that names the query planner.
+//!
+//! [`SqlService`] answers read-only SQL in PostgreSQL's flavour over the tables `samples`, `tags`
+//! and `current_values`. A query runs on one read view, which shows every sample acknowledged
+//! before it began. Plan nodes hold plain values and no handle of the engine: that comes from the
+//! session, so that a plan can be sent elsewhere.
+
+mod catalog;
+mod check;
+mod context;
+mod counting;
+mod error;
+mod functions;
+mod names;
+mod output;
+mod samples;
+mod service;
+mod session;
+mod tables;
+
+pub use catalog::{CATALOG, SCHEMA};
+pub use check::{
+    PLAN_NODES_MAX, SQL_BYTES_MAX, SQL_CHAIN_TOKENS_MAX, SQL_EXPRESSION_DEPTH_MAX, SQL_NESTING_MAX, SQL_RELATIONS_MAX,
+};
+pub use error::{SqlError, SqlErrorKind};
+pub use service::{SqlOptions, SqlService};
+pub use session::{QueryResult, Session};

@@ -1,0 +1,295 @@
+//! The plan node that reads samples.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::equivalence::AcrossPartitions;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{ConstExpr, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, SortOrderPushdownResult,
+};
+use datafusion::scalar::ScalarValue;
+use tagus_engine::scan::Order;
+
+use super::batch::Layout;
+use super::plan::{RowCount, SamplePlan, Sorted};
+use super::{column, schema, stream};
+use crate::context::Reading;
+use crate::output::ZONE;
+
+/// Reads samples as its [`SamplePlan`] says. It holds no handle of the engine: that comes from the
+/// session when it is executed, so that the node can be sent elsewhere.
+#[derive(Debug)]
+pub(crate) struct SampleScanExec {
+    plan: Arc<SamplePlan>,
+    layout: Layout,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SampleScanExec {
+    pub(crate) fn new(plan: SamplePlan) -> Result<SampleScanExec> {
+        let layout = Layout::new(&schema(), &plan.projection)?;
+        let properties = PlanProperties::new(
+            equivalences(&plan, layout.schema())?,
+            Partitioning::UnknownPartitioning(plan.spec.partitions().max(1)),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(SampleScanExec {
+            plan: Arc::new(plan),
+            layout,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// What it reads.
+    pub(crate) fn plan(&self) -> &SamplePlan {
+        &self.plan
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+}
+
+/// The column of the output that is column `column` of the table.
+fn output_column(plan: &SamplePlan, schema: &SchemaRef, column: usize) -> Option<Arc<dyn PhysicalExpr>> {
+    let index = plan.projection.iter().position(|c| *c == column)?;
+    Some(Arc::new(Column::new(schema.field(index).name(), index)))
+}
+
+/// What is known of the output's order.
+fn equivalences(plan: &SamplePlan, schema: &SchemaRef) -> Result<EquivalenceProperties> {
+    let tag = output_column(plan, schema, column::TAG);
+    let time = output_column(plan, schema, column::TIME).map(|expr| {
+        let descending = plan.spec.order == Order::Descending;
+        PhysicalSortExpr { expr, options: SortOptions { descending, nulls_first: descending } }
+    });
+    let mut properties = EquivalenceProperties::new(Arc::clone(schema));
+    match &plan.sorted {
+        Sorted::OneTag(name) => {
+            if let Some(time) = time {
+                properties.add_ordering([time]);
+            }
+            if let Some(tag) = tag {
+                let value = ScalarValue::Utf8(Some(name.clone())).cast_to(&tag.data_type(schema)?)?;
+                properties.add_constants([ConstExpr::new(tag, AcrossPartitions::Uniform(Some(value)))])?;
+            }
+        }
+        Sorted::ByName => {
+            if let Some(expr) = tag {
+                let tag = PhysicalSortExpr { expr, options: SortOptions::default() };
+                properties.add_ordering([tag].into_iter().chain(time));
+            }
+        }
+        Sorted::ById => {}
+    }
+    Ok(properties)
+}
+
+impl DisplayAs for SampleScanExec {
+    fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (separator, plan) = match kind {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                f.write_str("SampleScanExec: ")?;
+                (", ", &self.plan)
+            }
+            DisplayFormatType::TreeRender => ("\n", &self.plan),
+        };
+        write!(f, "tags={}", plan.shown.tags)?;
+        if plan.shown.from != i64::MIN {
+            write!(f, "{separator}from={}", Instant(plan.shown.from))?;
+        }
+        if plan.shown.to != i64::MAX {
+            write!(f, "{separator}to={}", Instant(plan.shown.to))?;
+        }
+        if !plan.spec.qualities.is_all() {
+            let words = tagus_engine::status::Quality::ALL.into_iter().filter(|q| plan.spec.qualities.contains(*q));
+            write!(f, "{separator}quality=[{}]", words.map(|q| q.word()).collect::<Vec<_>>().join(", "))?;
+        }
+        write!(f, "{separator}columns=[{}]", self.layout.names().join(", "))?;
+        if plan.spec.order == Order::Descending {
+            write!(f, "{separator}order=newest first")?;
+        }
+        if let Some(limit) = plan.spec.limit {
+            write!(f, "{separator}limit={limit}")?;
+        }
+        if let Some(limit) = plan.spec.limit_per_tag {
+            write!(f, "{separator}limit_per_tag={limit}")?;
+        }
+        write!(f, "{separator}partitions={}", self.partitions())
+    }
+}
+
+/// A time as EXPLAIN shows it.
+struct Instant(i64);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = ScalarValue::TimestampNanosecond(Some(self.0), Some(ZONE.into()));
+        let shown = value.to_array().and_then(|array| {
+            let options = arrow::util::display::FormatOptions::default();
+            Ok(arrow::util::display::ArrayFormatter::try_new(&array, &options)?.value(0).to_string())
+        });
+        match shown {
+            Ok(text) => f.write_str(&text),
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl ExecutionPlan for SampleScanExec {
+    fn name(&self) -> &'static str {
+        "SampleScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition >= self.partitions() {
+            return Err(DataFusionError::Internal(format!("SampleScanExec has no partition {partition}")));
+        }
+        let reading = Reading::of_task(&context)?;
+        Ok(stream::open(reading, &self.plan, &self.layout, partition, context.memory_pool(), &self.metrics))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(Arc::new(statistics(&self.plan, self.layout.schema(), self.partitions(), args.partition().is_some())))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let node = SampleScanExec::new(self.plan.limited(limit)).ok()?;
+        Some(Arc::new(node))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.plan.spec.limit.and_then(|limit| usize::try_from(limit).ok())
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        // Turning the order round would choose other rows.
+        if self.plan.spec.limit.is_some() {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        }
+        match order_of_time(&self.plan, order) {
+            Some(order) => {
+                let node = SampleScanExec::new(self.plan.in_order(order))?;
+                Ok(SortOrderPushdownResult::Exact { inner: Arc::new(node) })
+            }
+            None => Ok(SortOrderPushdownResult::Unsupported),
+        }
+    }
+}
+
+/// The order of time in which a scan gives its rows in the order asked for, where there is one.
+fn order_of_time(plan: &SamplePlan, order: &[PhysicalSortExpr]) -> Option<Order> {
+    let column_of = |sort: &PhysicalSortExpr| {
+        let column = sort.expr.downcast_ref::<Column>()?;
+        plan.projection.get(column.index()).copied()
+    };
+    let mut wanted = order.iter().map(|sort| (column_of(sort), sort.options.descending)).peekable();
+    match plan.sorted {
+        Sorted::OneTag(_) => while wanted.next_if(|(column, _)| *column == Some(column::TAG)).is_some() {},
+        Sorted::ByName => {
+            wanted.next_if_eq(&(Some(column::TAG), false))?;
+        }
+        Sorted::ById => return None,
+    }
+    // One tag has one sample a time: whatever is asked for after time does not matter.
+    match wanted.next() {
+        Some((Some(column::TIME), true)) => Some(Order::Descending),
+        Some((Some(column::TIME), false)) | None => Some(Order::Ascending),
+        Some(_) => None,
+    }
+}
+
+fn statistics(plan: &SamplePlan, schema: &SchemaRef, partitions: usize, of_partition: bool) -> Statistics {
+    let limits = plan.spec.limit.map(|limit| limit.saturating_mul(if of_partition { 1 } else { partitions as u64 }));
+    let whole = plan.spec.limit_per_tag.is_none() && !(of_partition && partitions > 1);
+    match plan.rows {
+        RowCount::Exact { rows, first_time, last_time } if whole && limits.is_none_or(|limit| rows <= limit) => {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            exact_statistics(plan, schema, rows, first_time, last_time)
+        }
+        RowCount::Exact { rows, .. } => guess(schema, usize::try_from(rows).unwrap_or(usize::MAX), limits),
+        RowCount::Guessed(rows) => guess(schema, rows, limits),
+    }
+}
+
+fn guess(schema: &SchemaRef, rows: usize, limits: Option<u64>) -> Statistics {
+    let limit = limits.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Statistics::new_unknown(schema).with_num_rows(Precision::Inexact(rows.min(limit)))
+}
+
+fn exact_statistics(
+    plan: &SamplePlan,
+    schema: &SchemaRef,
+    rows: usize,
+    first_time: Option<i64>,
+    last_time: Option<i64>,
+) -> Statistics {
+    let time = |time: Option<i64>| match time {
+        Some(time) => Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), Some(ZONE.into()))),
+        None => Precision::Absent,
+    };
+    let columns = plan.projection.iter().map(|column| match *column {
+        column::TIME => ColumnStatistics {
+            null_count: Precision::Exact(0),
+            min_value: time(first_time),
+            max_value: time(last_time),
+            ..ColumnStatistics::new_unknown()
+        },
+        column::TAG | column::QUALITY | column::STATUS => {
+            ColumnStatistics { null_count: Precision::Exact(0), ..ColumnStatistics::new_unknown() }
+        }
+        _ => ColumnStatistics::new_unknown(),
+    });
+    let column_statistics = columns.collect();
+    Statistics { column_statistics, ..Statistics::new_unknown(schema) }.with_num_rows(Precision::Exact(rows))
+}

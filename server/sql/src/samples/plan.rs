@@ -1,0 +1,212 @@
+//! From filters, projection and limit to a planned scan that can be sent elsewhere.
+
+use std::sync::Arc;
+
+use datafusion::catalog::ScanArgs;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use serde::{Deserialize, Serialize};
+use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, TagSelection};
+use tagus_engine::segment::Columns;
+use tagus_engine::status::Quality;
+use tagus_engine::tag::TagId;
+use tagus_engine::tag_table::TagTable;
+
+use super::exec::SampleScanExec;
+use super::predicate::matching_tags;
+use super::region::{Bound, Region};
+use super::{column, schema};
+use crate::context::Reading;
+use crate::error::external;
+
+/// Tags whose names are compared to find out whether rows come in the order of names.
+const NAMES_COMPARED_MAX: usize = 10_000;
+/// Samples that a tag is taken to have where nobody counted them: what matters is that there are
+/// more samples than tags, so that joins hold the tags in memory and not the samples.
+const ROWS_A_TAG_GUESSED: usize = 10_000;
+/// Tag names shown in EXPLAIN.
+const NAMES_SHOWN_MAX: usize = 3;
+
+/// What the planner asks of the table.
+pub(crate) struct Request {
+    filters: Vec<Expr>,
+    projection: Vec<usize>,
+    limit: Option<usize>,
+    /// Whether exact row counts and times answer the query.
+    counted: bool,
+    partitions: usize,
+}
+
+/// A planned scan of `samples`: plain values, and no handle of the engine.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct SamplePlan {
+    /// What the engine reads.
+    pub(crate) spec: ScanSpec,
+    /// The columns handed out: positions in the table's schema.
+    pub(crate) projection: Vec<usize>,
+    /// In what order rows come within a partition.
+    pub(crate) sorted: Sorted,
+    /// How many rows there are.
+    pub(crate) rows: RowCount,
+    /// What EXPLAIN shows.
+    pub(crate) shown: Shown,
+}
+
+/// In what order rows come within a partition.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Sorted {
+    /// By time: they are all of this tag.
+    OneTag(String),
+    /// By tag name, then time.
+    ByName,
+    /// By a number that nobody sees, then time.
+    ById,
+}
+
+/// How many rows a scan gives, before any limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum RowCount {
+    /// Counted, with the first and last time.
+    Exact { rows: u64, first_time: Option<i64>, last_time: Option<i64> },
+    /// Not counted.
+    Guessed(usize),
+}
+
+/// What EXPLAIN shows of a scan besides its spec.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// The tags: `all`, or the first few names and how many there are.
+    pub(crate) tags: String,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+impl Request {
+    pub(crate) fn new(args: &ScanArgs<'_>, partitions: usize) -> Request {
+        Request {
+            filters: args.filters().unwrap_or_default().to_vec(),
+            projection: args.projection().map_or_else(|| (0..schema().fields().len()).collect(), <[usize]>::to_vec),
+            limit: args.limit(),
+            counted: !args.statistics_requests().is_empty(),
+            partitions,
+        }
+    }
+}
+
+/// Plans a scan. Blocks on the disk.
+pub(crate) fn plan(reading: &Reading, request: Request) -> Result<Arc<dyn ExecutionPlan>> {
+    let bound = request.filters.iter().map(Bound::of).fold(Bound::everything(), Bound::and);
+    let tags = match &bound.region.tags {
+        Some(predicate) => TagSelection::Ids(matching_tags(predicate, &reading.tags)?),
+        None => TagSelection::All,
+    };
+    if bound.region.is_empty() || tags == TagSelection::Ids(Vec::new()) {
+        let schema = schema().project(&request.projection)?;
+        return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));
+    }
+    let scan = ScanRequest {
+        from: bound.region.from,
+        to: bound.region.to,
+        qualities: qualities(&bound.region),
+        columns: columns(&request.projection),
+        order: Order::Ascending,
+        // A filter that is evaluated again may leave fewer rows than the scan gives.
+        limit: request.limit.filter(|_| bound.exact).map(|limit| limit as u64),
+        ..ScanRequest::of(tags)
+    };
+    let rows = count(reading, &scan, request.counted && bound.exact)?;
+    let spec = reading.view.plan(&scan, request.partitions).map_err(external)?;
+    let plan = SamplePlan {
+        sorted: sorted(&scan.tags, &reading.tags),
+        rows,
+        shown: Shown { tags: shown(&scan.tags, &reading.tags), from: scan.from, to: scan.to },
+        projection: request.projection,
+        spec,
+    };
+    Ok(Arc::new(SampleScanExec::new(plan)?))
+}
+
+fn qualities(region: &Region) -> QualitySet {
+    Quality::ALL.into_iter().filter(|quality| region.qualities.contains(*quality)).collect()
+}
+
+/// The columns that the engine has to decode for these columns of the table.
+fn columns(projection: &[usize]) -> Columns {
+    projection.iter().fold(Columns::NONE, |columns, column| {
+        columns
+            | match *column {
+                column::TIME => Columns::TIME,
+                column::VALUE => Columns::VALUE,
+                // State names and the digits of large integers come from the value.
+                column::TEXT => Columns::TEXT | Columns::VALUE,
+                column::QUALITY | column::STATUS => Columns::STATUS,
+                _ => Columns::NONE,
+            }
+    })
+}
+
+fn count(reading: &Reading, scan: &ScanRequest, counted: bool) -> Result<RowCount> {
+    if counted {
+        let found = reading.view.statistics(scan).map_err(external)?;
+        return Ok(RowCount::Exact { rows: found.rows, first_time: found.first_time, last_time: found.last_time });
+    }
+    let tags = match &scan.tags {
+        TagSelection::All => reading.tags.len(),
+        TagSelection::Ids(ids) => ids.len(),
+    };
+    Ok(RowCount::Guessed(tags.saturating_mul(ROWS_A_TAG_GUESSED)))
+}
+
+fn sorted(selection: &TagSelection, tags: &TagTable) -> Sorted {
+    let name = |id: &TagId| tags.get(*id).map(|tag| tag.spec.name.as_str());
+    match selection {
+        TagSelection::Ids(ids) => {
+            if let [only] = ids.as_slice()
+                && let Some(name) = name(only)
+            {
+                return Sorted::OneTag(name.to_owned());
+            }
+            let by_name = ids.len() <= NAMES_COMPARED_MAX && ids.is_sorted_by_key(name);
+            if by_name { Sorted::ByName } else { Sorted::ById }
+        }
+        // Samples of tags that are created from now on may come too, under any name.
+        TagSelection::All => Sorted::ById,
+    }
+}
+
+fn shown(selection: &TagSelection, tags: &TagTable) -> String {
+    match selection {
+        TagSelection::All => "all".to_owned(),
+        TagSelection::Ids(ids) => {
+            let names = ids.iter().take(NAMES_SHOWN_MAX).filter_map(|id| tags.get(*id));
+            let names: Vec<&str> = names.map(|tag| tag.spec.name.as_str()).collect();
+            let more = ids.len().saturating_sub(NAMES_SHOWN_MAX);
+            if more == 0 { format!("[{}]", names.join(", ")) } else { format!("[{}, and {more} more]", names.join(", ")) }
+        }
+    }
+}
+
+impl SamplePlan {
+    /// The same scan with the rows of each tag in the other order.
+    pub(crate) fn in_order(&self, order: Order) -> SamplePlan {
+        let mut plan = self.clone();
+        plan.spec.set_order(order);
+        plan
+    }
+
+    /// The same scan, of which each partition ends after `limit` rows.
+    pub(crate) fn limited(&self, limit: Option<usize>) -> SamplePlan {
+        let mut plan = self.clone();
+        plan.spec.limit = limit.map(|limit| limit as u64);
+        plan
+    }
+
+    /// The same scan, in which each tag gives its first `limit` rows.
+    pub(crate) fn limited_by_tag(&self, limit: usize) -> SamplePlan {
+        let mut plan = self.clone();
+        plan.spec.limit_per_tag = Some(limit as u64);
+        plan
+    }
+}

@@ -1,0 +1,171 @@
+//! Drives the engine's blocking cursor from an asynchronous plan.
+//!
+//! A partition holds a blocking thread only while it reads: one call fetches a few batches, and the
+//! next call starts when these are handed out, so that reading and computing overlap. No thread
+//! waits for a slow consumer, and so many partitions cannot starve each other of threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt, stream};
+use tagus_engine::scan::ScanCursor;
+use tagus_engine::segment::ReadMetrics;
+
+use super::batch::{Layout, TagNames, to_arrow};
+use super::plan::SamplePlan;
+use crate::context::Reading;
+use crate::error::external;
+
+/// Batches of one fetch, after the first: enough to make a thread's change cheap, few enough to
+/// keep memory small.
+const BATCHES_A_FETCH: usize = 4;
+
+/// Opens a partition of a scan. Nothing is read before the stream is polled.
+pub(super) fn open(
+    reading: Arc<Reading>,
+    plan: &Arc<SamplePlan>,
+    layout: &Layout,
+    partition: usize,
+    pool: &Arc<dyn MemoryPool>,
+    metrics: &ExecutionPlanMetricsSet,
+) -> SendableRecordBatchStream {
+    let schema = Arc::clone(layout.schema());
+    let names = TagNames { tags: Arc::clone(&reading.tags), engine: reading.engine.clone() };
+    let fetch = Fetch {
+        reading,
+        plan: Arc::clone(plan),
+        layout: layout.clone(),
+        partition,
+        names,
+        cursor: None,
+        batches: 1,
+        memory: MemoryConsumer::new(format!("SampleScanExec[{partition}]")).register(pool),
+        metrics: Metrics::new(metrics, partition),
+    };
+    let chunks = stream::try_unfold(Next::Start(Box::new(fetch)), |next| async move { next.take().await });
+    let batches = chunks.map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok))).try_flatten();
+    make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())))
+}
+
+/// What a fetch brought: the batches, and the fetch itself unless it is at its end.
+type Fetched = (Vec<RecordBatch>, Option<Box<Fetch>>);
+
+/// The fetch whose batches come next.
+enum Next {
+    Start(Box<Fetch>),
+    Running(SpawnedTask<Result<Fetched>>),
+    End,
+}
+
+impl Next {
+    async fn take(self) -> Result<Option<(Vec<RecordBatch>, Next)>> {
+        let task = match self {
+            Next::Start(fetch) => fetch.spawn(),
+            Next::Running(task) => task,
+            Next::End => return Ok(None),
+        };
+        let (batches, fetch) = task.join().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+        let next = fetch.map_or(Next::End, |fetch| Next::Running(fetch.spawn()));
+        Ok(Some((batches, next)))
+    }
+}
+
+/// One partition being read.
+struct Fetch {
+    reading: Arc<Reading>,
+    plan: Arc<SamplePlan>,
+    layout: Layout,
+    partition: usize,
+    names: TagNames,
+    cursor: Option<ScanCursor>,
+    /// Batches of the next fetch.
+    batches: usize,
+    memory: MemoryReservation,
+    metrics: Metrics,
+}
+
+impl Fetch {
+    fn spawn(self: Box<Fetch>) -> SpawnedTask<Result<Fetched>> {
+        SpawnedTask::spawn_blocking(move || self.run())
+    }
+
+    /// Reads a few batches. Blocks on the disk.
+    fn run(mut self: Box<Fetch>) -> Result<Fetched> {
+        let baseline = self.metrics.baseline.clone();
+        let timer = baseline.elapsed_compute().timer();
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => {
+                let metrics = Arc::clone(&self.metrics.read);
+                self.reading.view.open(&self.plan.spec, self.partition, metrics).map_err(external)?
+            }
+        };
+        let mut batches = Vec::with_capacity(self.batches);
+        let mut ended = false;
+        while batches.len() < self.batches {
+            match cursor.next() {
+                Some(batch) => {
+                    let batch = batch.map_err(external)?;
+                    batches.extend(to_arrow(&batch, &self.layout, &mut self.names)?);
+                }
+                None => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        self.batches = BATCHES_A_FETCH;
+        self.cursor = Some(cursor);
+        // These batches, and those before them that are still being handed out.
+        let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.memory.try_resize(bytes.saturating_mul(2))?;
+        self.metrics.record(&batches);
+        drop(timer);
+        Ok((batches, (!ended).then_some(self)))
+    }
+}
+
+/// Counters for EXPLAIN ANALYZE.
+struct Metrics {
+    baseline: BaselineMetrics,
+    read: Arc<ReadMetrics>,
+    counters: Vec<(Count, fn(&ReadMetrics) -> &AtomicU64, u64)>,
+}
+
+impl Metrics {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Metrics {
+        let shown: [(&'static str, fn(&ReadMetrics) -> &AtomicU64); 4] = [
+            ("segments_read", |read| &read.segments_read),
+            ("pages_read", |read| &read.pages_read),
+            ("pages_skipped", |read| &read.pages_skipped),
+            ("bytes_read", |read| &read.bytes_read),
+        ];
+        Metrics {
+            baseline: BaselineMetrics::new(metrics, partition),
+            read: Arc::default(),
+            counters: shown
+                .into_iter()
+                .map(|(name, counter)| (MetricBuilder::new(metrics).counter(name, partition), counter, 0))
+                .collect(),
+        }
+    }
+
+    fn record(&mut self, batches: &[RecordBatch]) {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        self.baseline.output_rows().add(rows);
+        self.baseline.output_batches().add(batches.len());
+        for (count, counter, seen) in &mut self.counters {
+            let now = counter(&self.read).load(Ordering::Relaxed);
+            count.add(usize::try_from(now.saturating_sub(*seen)).unwrap_or(usize::MAX));
+            *seen = now;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What all sessions share: the engine, the memory for queries and the functions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use tagus_engine::Engine;
+
+use crate::catalog::{self, CATALOG, SCHEMA};
+use crate::check::SQL_NESTING_MAX;
+use crate::counting::CountWithoutReading;
+use crate::error::{SqlError, SqlErrorKind};
+use crate::functions;
+use crate::session::Session;
+
+/// What queries may use.
+#[derive(Clone, Debug)]
+pub struct SqlOptions {
+    /// Bytes of memory for all queries together; beyond it they spill, or fail.
+    pub memory_limit: usize,
+    /// How many parts of a query run side by side.
+    pub target_partitions: usize,
+    /// Where queries spill. The folder is made if absent; what an earlier process left is removed.
+    pub spill_dir: PathBuf,
+    /// Bytes of spill files for all queries together; beyond it they fail.
+    pub spill_bytes_max: u64,
+}
+
+/// Answers SQL from one engine. Cheap to clone.
+#[derive(Clone)]
+pub struct SqlService {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    /// The state that each query starts from.
+    pub(crate) state: SessionState,
+}
+
+impl SqlService {
+    /// A service over `engine`.
+    ///
+    /// # Errors
+    /// The spill folder cannot be made.
+    pub fn new(engine: Engine, options: SqlOptions) -> Result<SqlService, SqlError> {
+        let runtime = runtime(&options)?;
+        let mut state = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config(&options))
+            .with_runtime_env(runtime)
+            .with_catalog_list(catalog::catalogs()?)
+            .with_optimizer_rule(Arc::new(CountWithoutReading))
+            .build();
+        for function in functions::all() {
+            state.register_udf(Arc::new(function))?;
+        }
+        Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
+    }
+
+    /// A session. Sessions do not share anything that one of them could change.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.shared))
+    }
+
+    /// The tables of catalog `tagus`, schema `public`, by name, with their columns as clients get
+    /// them.
+    pub fn tables(&self) -> Vec<(&'static str, SchemaRef)> {
+        catalog::tables()
+    }
+
+    /// Bytes of memory that queries hold now.
+    pub fn memory_used(&self) -> usize {
+        self.shared.state.runtime_env().memory_pool.reserved()
+    }
+}
+
+fn config(options: &SqlOptions) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.target_partitions.max(1))
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        // It is registered as an ordinary schema, which describes the tables as clients get them.
+        .with_information_schema(false);
+    let settings = config.options_mut();
+    settings.execution.time_zone = Some(crate::output::ZONE.to_owned());
+    settings.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    settings.sql_parser.map_string_types_to_utf8view = false;
+    if let Ok(limit) = SQL_NESTING_MAX.to_string().parse() {
+        settings.sql_parser.recursion_limit = limit;
+    }
+    config
+}
+
+fn runtime(options: &SqlOptions) -> Result<Arc<RuntimeEnv>, SqlError> {
+    prepare_spill_dir(options).map_err(|error| {
+        SqlError::new(
+            SqlErrorKind::Internal,
+            format!("preparing the spill folder {} failed: {error}; check its rights", options.spill_dir.display()),
+        )
+    })?;
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![options.spill_dir.clone()]))
+        .with_max_temp_directory_size(options.spill_bytes_max);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit)))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    Ok(runtime)
+}
+
+/// Makes the folder and removes what a process that was killed left in it.
+fn prepare_spill_dir(options: &SqlOptions) -> std::io::Result<()> {
+    std::fs::create_dir_all(&options.spill_dir)?;
+    for entry in std::fs::read_dir(&options.spill_dir)? {
+        let entry = entry?;
+        let is_left_over = entry.file_name().to_string_lossy().starts_with("datafusion-");
+        if is_left_over && entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Runs queries.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::{DescribeTable, LogicalPlan};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement;
+
+use crate::check::{self, Checked};
+use crate::context::Reading;
+use crate::error::{SqlError, SqlErrorKind};
+use crate::names;
+use crate::output::{PlainStream, plain_schema};
+use crate::service::Shared;
+
+/// A client's session. It holds no state that a statement could change.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// The rows of a query.
+pub struct QueryResult {
+    /// The columns: the schema of each batch of the stream. Strings are `Utf8`, times
+    /// `Timestamp(ns, "UTC")`.
+    pub schema: SchemaRef,
+    /// The rows. Dropping the stream ends the query.
+    pub stream: SendableRecordBatchStream,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>) -> Session {
+        Session { shared }
+    }
+
+    /// Starts one statement. It sees every sample acknowledged before this call.
+    ///
+    /// # Errors
+    /// The SQL is refused, or planning it failed. Failures while it runs come in the stream, to be
+    /// read by [`SqlError::from`].
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, SqlError> {
+        let statement = match check::check(sql)? {
+            Checked::Rows(statement) => statement,
+            Checked::Nothing => return Ok(QueryResult::nothing()),
+        };
+        let planned = self.plan(statement).await?;
+        planned.run()
+    }
+
+    /// The schema of a statement's rows, without running it.
+    ///
+    /// # Errors
+    /// The SQL is refused, or what it names does not exist.
+    pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef, SqlError> {
+        match check::check(sql)? {
+            Checked::Rows(statement) => {
+                let plan = self.logical(&self.shared.state, statement).await?;
+                Ok(plain_schema(plan.schema().as_arrow()))
+            }
+            Checked::Nothing => Ok(Arc::new(Schema::empty())),
+        }
+    }
+
+    /// Plans a checked statement on a read view of its own.
+    pub(crate) async fn plan(&self, statement: Statement) -> Result<Planned, SqlError> {
+        let mut state = self.shared.state.clone();
+        state.mark_start_execution();
+        state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine)));
+        let logical = self.logical(&state, statement).await?;
+        let schema = plain_schema(logical.schema().as_arrow());
+        let physical = state.create_physical_plan(&logical).await?;
+        Ok(Planned { schema, physical, task: state.task_ctx() })
+    }
+
+    async fn logical(&self, state: &SessionState, statement: Statement) -> Result<LogicalPlan, SqlError> {
+        check_tables(state, &statement).await?;
+        let plan = state.statement_to_plan(statement).await?;
+        check::check_plan(&plan)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
+        Ok(plan.transform_down(describe_plainly)?.data)
+    }
+}
+
+/// A statement ready to run.
+pub(crate) struct Planned {
+    pub(crate) schema: SchemaRef,
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Planned {
+    pub(crate) fn run(self) -> Result<QueryResult, SqlError> {
+        let stream = execute_stream(self.physical, self.task)?;
+        let stream = Box::pin(PlainStream::new(Arc::clone(&self.schema), stream));
+        Ok(QueryResult { schema: self.schema, stream })
+    }
+}
+
+impl QueryResult {
+    /// The result of a statement that gives none.
+    fn nothing() -> QueryResult {
+        let schema: SchemaRef = Arc::new(Schema::empty());
+        QueryResult { stream: Box::pin(EmptyRecordBatchStream::new(Arc::clone(&schema))), schema }
+    }
+}
+
+/// Refuses unknown tables with the nearest name.
+async fn check_tables(state: &SessionState, statement: &Statement) -> Result<(), SqlError> {
+    for reference in state.resolve_table_references(statement)? {
+        let name = reference.table();
+        if state.table_functions().contains_key(name) {
+            continue;
+        }
+        let schema = state.schema_for_ref(reference.clone())?;
+        if schema.table_exist(name) {
+            continue;
+        }
+        let known = schema.table_names();
+        let advice = match names::nearest(name, known.iter().map(String::as_str)) {
+            Some(nearest) => format!("did you mean '{nearest}'?"),
+            None => format!("there are {}", names::list(known.iter().map(String::as_str))),
+        };
+        return Err(SqlError::new(SqlErrorKind::NotFound, format!("table '{name}' does not exist; {advice}")));
+    }
+    Ok(())
+}
+
+/// DESCRIBE shows the types that clients get.
+fn describe_plainly(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>, DataFusionError> {
+    Ok(match plan {
+        LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }) => {
+            let schema = plain_schema(&schema);
+            Transformed::yes(LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }))
+        }
+        other => Transformed::no(other),
+    })
+}
