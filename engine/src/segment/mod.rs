@@ -1,15 +1,144 @@
-#![allow(missing_docs, unused)]
-use crate::{env::Disk, error::Result, sample::Rows, tag::*}; use std::{path::Path, sync::Arc};
+//! Segments: immutable Parquet files of samples sorted by tag and time, readable by anyone.
+//!
+//! A segment is standard Parquet with one row a sample. What Parquet does not have stands
+//! between its last page and its footer, where other readers pass over it: the tag directory
+//! ([`directory`]), which finds a tag's rows with one read, and a checksum for each 64 KiB
+//! ([`checksums`]). `docs/format.md` is the specification.
+//!
+//! Invariants:
+//! 1. Rows ascend in (tag, time), each pair once; the rows of one tag are one run.
+//! 2. Pages are cut at the same rows in all columns, so that a row range is a page range.
+//! 3. Every byte before the tail is under a block checksum, every byte of the tail under the
+//!    checksum that the manifest holds. No byte is decoded before its checksum was right.
+//! 4. A damaged byte ends as an error of kind `Damaged`, never as a panic or a wrong row.
+//! 5. Memory is bounded by a batch of pages when reading, and by a compressed row group when
+//!    writing, whatever the size of the file.
+
+mod checksums;
+mod chunk;
+mod codec;
+pub mod decimal;
+mod decode;
+mod directory;
+mod fetch;
+mod group;
+mod output;
+mod page;
+mod plan;
+mod reader;
+mod rows;
+mod schema;
+mod summary;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ops::BitOr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use directory::{RunScale, Stored, TagRun};
+pub use reader::Segment;
+pub use rows::RowReader;
+pub use summary::{SUMMARY_ROWS_MIN, Summary};
+pub use writer::{NewSegment, SegmentWriter};
+
+use crate::tag::TagId;
+
+/// What the manifest says of a segment; enough to plan a query without opening the file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SegmentMeta { pub id: u64, pub name: String, pub bytes: u64, pub tail_offset: u64, pub tail_crc: u32,
-   pub rows: u64, pub first_sequence: u64, pub last_sequence: u64, pub first_tag: TagId, pub last_tag: TagId, pub tags: u32,
-   pub first_time: i64, pub last_time: i64 }
-pub struct SegmentWriter;
-impl SegmentWriter {
-  pub fn create(disk: &Arc<dyn Disk>, dir: &Path, plan: NewSegment) -> Result<SegmentWriter> { todo!() }
-  pub fn write(&mut self, tag: TagId, tag_type: TagType, rows: &Rows) -> Result<()> { todo!() }
-  pub fn finish(self) -> Result<SegmentMeta> { todo!() }
+pub struct SegmentMeta {
+    /// Its id; never reused.
+    pub id: u64,
+    /// Its file name.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Where its tail starts: checksums, directory index and Parquet footer.
+    pub tail_offset: u64,
+    /// The CRC32C of the tail.
+    pub tail_crc: u32,
+    /// Its rows.
+    pub rows: u64,
+    /// The first log sequence that it may hold rows of.
+    pub first_sequence: u64,
+    /// The last log sequence that it may hold rows of.
+    pub last_sequence: u64,
+    /// The smallest tag that it holds rows of.
+    pub first_tag: TagId,
+    /// The largest tag that it holds rows of.
+    pub last_tag: TagId,
+    /// How many tags it holds rows of.
+    pub tags: u32,
+    /// Its earliest time in nanoseconds since 1970 UTC.
+    pub first_time: i64,
+    /// Its latest time in nanoseconds since 1970 UTC.
+    pub last_time: i64,
 }
-pub struct NewSegment { pub id: u64, pub name: String, pub first_sequence: u64, pub last_sequence: u64, pub zstd_level: i32 }
-pub struct Segment{meta:SegmentMeta}
-impl Segment { pub fn new(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta) -> Segment {todo!()} pub fn meta(&self)->&SegmentMeta{&self.meta} }
+
+/// A set of what a reader may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Columns(u8);
+
+impl Columns {
+    /// Nothing but the number of rows.
+    pub const NONE: Columns = Columns(0);
+    /// Times.
+    pub const TIME: Columns = Columns(1);
+    /// Value bits, and which rows have a value.
+    pub const VALUE: Columns = Columns(2);
+    /// Texts.
+    pub const TEXT: Columns = Columns(4);
+    /// Statuses.
+    pub const STATUS: Columns = Columns(8);
+    /// Everything.
+    pub const ALL: Columns = Columns(15);
+
+    /// Whether everything in `other` is in this set.
+    pub fn contains(self, other: Columns) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Columns {
+    type Output = Columns;
+
+    fn bitor(self, other: Columns) -> Columns {
+        Columns(self.0 | other.0)
+    }
+}
+
+/// Counts what reading costs; shared by all readers of a query.
+#[derive(Debug, Default)]
+pub struct ReadMetrics {
+    segments_read: AtomicU64,
+    pages_read: AtomicU64,
+    pages_skipped: AtomicU64,
+    bytes_read: AtomicU64,
+}
+
+impl ReadMetrics {
+    /// Readers that read at least one row; a segment read twice counts twice.
+    pub fn segments_read(&self) -> u64 {
+        self.segments_read.load(Ordering::Relaxed)
+    }
+
+    /// Data pages read, counted in each column.
+    pub fn pages_read(&self) -> u64 {
+        self.pages_read.load(Ordering::Relaxed)
+    }
+
+    /// Data pages of the segments that were read which did not have to be read.
+    pub fn pages_skipped(&self) -> u64 {
+        self.pages_skipped.load(Ordering::Relaxed)
+    }
+
+    /// Bytes read from disk for rows, tails excluded.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
