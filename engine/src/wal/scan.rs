@@ -1,8 +1,8 @@
 //! Which frames of one log file count: pure, over the bytes of the file.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
-use super::frame::{ALIGNMENT, Frame};
+use super::frame::{ALIGNMENT, Frame, HEAD_BYTES};
 use super::header::Header;
 use crate::limits::BLOCK_BYTES;
 
@@ -36,8 +36,12 @@ pub(super) struct Scan<'a> {
     proven: Option<u64>,
     /// The highest durable-through of the frames that counted.
     durable: u64,
-    /// Where the first frame above `durable` begins.
-    tail: usize,
+    /// The frames above `durable`, with the places of their payloads.
+    unproven: Vec<(u64, Range<usize>)>,
+    /// The last sequence with a payload.
+    data: u64,
+    /// The same among those up to `durable`.
+    durable_data: u64,
 }
 
 impl<'a> Scan<'a> {
@@ -54,7 +58,9 @@ impl<'a> Scan<'a> {
             ended: false,
             proven: None,
             durable: header.start_after,
-            tail: BLOCK_BYTES,
+            unproven: Vec::new(),
+            data: header.data_through,
+            durable_data: header.data_through,
         }
     }
 
@@ -63,14 +69,20 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    /// All frames up to this are known to have been synced.
-    pub fn durable_through(&self) -> u64 {
-        self.durable
+    /// The last sequence with a payload, here or before this file.
+    pub fn data_through(&self) -> u64 {
+        self.data
     }
 
-    /// The bytes of the frames of which that is not known, with their place in the file.
-    pub fn tail(&self) -> (usize, &'a [u8]) {
-        (self.tail, self.bytes.get(self.tail..self.at).unwrap_or(&[]))
+    /// All frames up to the first sequence are known to have been synced; the second is the last
+    /// of them with a payload.
+    pub fn durable_through(&self) -> (u64, u64) {
+        (self.durable, self.durable_data)
+    }
+
+    /// The frames above those, with their payloads: at most one group.
+    pub fn unproven(&self) -> impl Iterator<Item = (u64, &'a [u8])> + '_ {
+        self.unproven.iter().map(|(sequence, payload)| (*sequence, &self.bytes[payload.clone()]))
     }
 
     fn frame_at(&self, at: usize) -> Option<Frame<'a>> {
@@ -109,7 +121,13 @@ impl<'a> Scan<'a> {
     fn accept(&mut self, at: usize, frame: Frame<'a>) -> Step<'a> {
         if frame.durable_through > self.durable {
             self.durable = frame.durable_through;
-            self.tail = at;
+            self.durable_data = self.data;
+            self.unproven.clear();
+        }
+        let payload = at + HEAD_BYTES;
+        self.unproven.push((frame.sequence, payload..payload + frame.payload.len()));
+        if !frame.payload.is_empty() {
+            self.data = frame.sequence;
         }
         self.at = at + frame.bytes();
         self.next = frame.sequence.saturating_add(1);

@@ -1,0 +1,341 @@
+//! Recovery: from the files of the log to the frames that were accepted.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::{Contents, LogFile, Store};
+use super::frame::{Frame, group_bytes};
+use super::header::{Header, NoHeader};
+use super::log::{Log, Standing, Start, Used};
+use super::scan::{Scan, Step};
+use super::{LogOptions, Replay};
+use crate::env::{Env, File, OpenMode};
+use crate::format::wide;
+use crate::limits::BLOCK_BYTES;
+use crate::{Error, ErrorKind, Result};
+
+/// Takes the payload of an accepted frame.
+type Apply<'a> = dyn FnMut(u64, &[u8]) -> Result<()> + 'a;
+
+impl Log {
+    /// Opens the log in the folder `dir`, creating it where there is none; copies of damaged files
+    /// go to `quarantine` beside that folder. Hands all frames
+    /// with a sequence above `after`, which segments hold, to `apply` in the order of sequences,
+    /// and goes on in a new file. Reads one file at a time into memory.
+    ///
+    /// Frames are accepted up to the first that is neither valid nor proven to have been synced.
+    /// Recovering again without writing accepts the same frames. Where the disk has no room for a
+    /// new file the log opens all the same; appending waits for room.
+    ///
+    /// Errors: `Unusable` for files of another version, `Io` and `Exhausted` from the disk, and
+    /// what `apply` answers.
+    pub fn recover(
+        env: &Env,
+        dir: &Path,
+        options: LogOptions,
+        after: u64,
+        apply: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<(Log, Replay)> {
+        let mut store = Store::open(&env.disk, dir, options)?;
+        let survey = Survey::of(&mut store, after)?;
+        let mut replayer = Replayer::new(&store, after, apply);
+        replayer.replay.quarantined = survey.quarantined;
+        let candidates = replayer.run(survey.candidates)?;
+        let Replayer { accepted, data, tail, replay, .. } = replayer;
+        let number = candidates.iter().filter(|it| !it.salvaged).map(|it| it.header.number).max().unwrap_or(0);
+        let standing = Standing { last: accepted, data, released: after, number };
+        let mut log = Log::new(store, env.random.clone(), options, standing);
+        log.spares = survey.free;
+        for candidate in candidates {
+            candidate.hand_to(&mut log, after);
+        }
+        log.resume(tail)?;
+        Ok((log, replay))
+    }
+
+    /// Begins a file and clears up.
+    fn resume(&mut self, tail: Option<Tail>) -> Result<()> {
+        let fitting = self.spares.iter().position(|file| self.store.fits(file));
+        let file = match fitting {
+            Some(index) => Ok(self.spares.swap_remove(index)),
+            None => self.next_fitting(),
+        };
+        match file {
+            Ok(file) => self.begin_after(file, tail)?,
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                if let Some(tail) = tail {
+                    tail.sync()?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.trim()?;
+        self.prepare_spare(u64::MAX)
+    }
+
+    /// A new file, whatever lies about.
+    fn next_fitting(&mut self) -> Result<LogFile> {
+        let unfit = std::mem::take(&mut self.spares);
+        let file = self.next_file();
+        self.spares.extend(unfit);
+        file
+    }
+
+    fn begin_after(&mut self, file: LogFile, tail: Option<Tail>) -> Result<()> {
+        let plain = Start { after: self.last_sequence(), data: self.data_sequence(), carried: &[] };
+        let Some(tail) = tail else { return self.start(file, &plain) };
+        let payloads: Vec<&[u8]> = tail.frames.iter().map(|(_, payload)| &payload[..]).collect();
+        if wide(BLOCK_BYTES) + wide(group_bytes(&payloads)) > file.bytes {
+            tail.sync()?;
+            return self.start(file, &plain);
+        }
+        self.start(file, &Start { after: tail.durable, data: tail.durable_data, carried: &tail.frames })
+    }
+}
+
+/// A file whose frames may count.
+struct Candidate {
+    file: LogFile,
+    header: Header,
+    /// Whether the header is guessed from the frames, because it cannot be read.
+    salvaged: bool,
+    /// Where the frames that count end.
+    end: u64,
+    /// The last sequence with a payload that was taken from this file.
+    data: u64,
+    quarantined: bool,
+}
+
+impl Candidate {
+    fn new(file: LogFile, header: Header, salvaged: bool) -> Candidate {
+        Candidate { file, header, salvaged, end: wide(BLOCK_BYTES), data: 0, quarantined: false }
+    }
+
+    fn hand_to(self, log: &mut Log, after: u64) {
+        let Candidate { file, header, end, data, .. } = self;
+        if data > after {
+            log.live.push(Used { file, id: header.file_id, end, data });
+        } else {
+            log.spares.push(file);
+        }
+    }
+}
+
+/// The files of the log by what their headers say.
+struct Survey {
+    candidates: Vec<Candidate>,
+    /// Files that hold nothing.
+    free: Vec<LogFile>,
+    quarantined: Vec<std::path::PathBuf>,
+}
+
+impl Survey {
+    fn of(store: &mut Store, after: u64) -> Result<Survey> {
+        let mut survey = Survey { candidates: Vec::new(), free: Vec::new(), quarantined: Vec::new() };
+        for file in store.files(OpenMode::Write)? {
+            survey.add(store, file, after)?;
+        }
+        survey.candidates.sort_by_key(|it| (it.header.start_after, it.header.number));
+        Ok(survey)
+    }
+
+    fn add(&mut self, store: &Store, mut file: LogFile, after: u64) -> Result<()> {
+        let block = store.read(&file, wide(BLOCK_BYTES))?;
+        match Header::parse(&block.bytes) {
+            Ok(header) if header.file_bytes <= store.read_bytes_max() => {
+                self.candidates.push(Candidate::new(file, header, false));
+                return Ok(());
+            }
+            Ok(header) => return Err(foreign(&file, format!("it has files of {} bytes", header.file_bytes))),
+            Err(NoHeader::Version(version)) => return Err(foreign(&file, format!("it has version {version}"))),
+            Err(NoHeader::Unused | NoHeader::Damaged(_)) => {}
+        }
+        let contents = store.read(&file, store.read_bytes_max())?;
+        if let Some(header) = salvage(&contents.bytes, after) {
+            self.candidates.push(Candidate::new(file, header, true));
+            return Ok(());
+        }
+        let fits = store.fits(&file);
+        if !(fits && never_began(&contents)) {
+            self.quarantined.push(store.quarantine(&file)?);
+        }
+        if fits {
+            file.fresh = !contents.unreadable && is_zero(&contents.bytes);
+            self.free.push(file);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file without a readable header cannot have held accepted frames: nothing was ever
+/// written behind the header, or a power cut met the header while the file, whose frames are all
+/// released, was to be used again.
+fn never_began(contents: &Contents) -> bool {
+    let frames = &contents.bytes[BLOCK_BYTES..];
+    !contents.unreadable && (is_zero(frames) || Frame::parse(frames, None).is_some())
+}
+
+/// The header of a file as its frames tell it, if any of them is above `after`. Frames of several
+/// ids are from earlier uses of the file; the highest sequence is of the last one.
+fn salvage(bytes: &[u8], after: u64) -> Option<Header> {
+    let starts = || (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES);
+    let newest = starts().filter_map(|at| Frame::parse(&bytes[at..], None)).max_by_key(|frame| frame.sequence)?;
+    if newest.sequence <= after {
+        return None;
+    }
+    let first = starts().find_map(|at| Frame::parse(&bytes[at..], Some(newest.file_id)))?;
+    let start_after = first.sequence - 1;
+    Some(Header {
+        file_id: newest.file_id,
+        number: u64::MAX,
+        start_after,
+        data_through: start_after,
+        file_bytes: wide(bytes.len()),
+        closed: false,
+    })
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn foreign(file: &LogFile, why: String) -> Error {
+    let what = format!("opening {} failed", file.path.display());
+    Error::new(ErrorKind::Unusable, what, why, "open the archive with the version that wrote it")
+}
+
+/// The last group of the log. Nothing says that it was ever synced: the page cache may hold what
+/// the disk never took, also after a failed sync. It is therefore written anew to another file.
+struct Tail {
+    file: Arc<dyn File>,
+    path: std::path::PathBuf,
+    /// All frames up to this were synced.
+    durable: u64,
+    /// The last of those with a payload.
+    durable_data: u64,
+    frames: Vec<(u64, Vec<u8>)>,
+}
+
+impl Tail {
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("syncing", &self.path, &error))
+    }
+}
+
+/// Walks through the files in their order.
+struct Replayer<'a> {
+    store: &'a Store,
+    after: u64,
+    apply: &'a mut Apply<'a>,
+    /// The last sequence accepted.
+    accepted: u64,
+    /// The last sequence with a payload.
+    data: u64,
+    tail: Option<Tail>,
+    replay: Replay,
+}
+
+impl<'a> Replayer<'a> {
+    fn new(store: &'a Store, after: u64, apply: &'a mut Apply<'a>) -> Replayer<'a> {
+        Replayer { store, after, apply, accepted: after, data: after, tail: None, replay: Replay::default() }
+    }
+
+    fn run(&mut self, mut candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+        for index in 0..candidates.len() {
+            let next = candidates[index + 1..].iter().find(|it| !it.salvaged).map(|it| it.header.start_after);
+            let (before, rest) = candidates.split_at_mut(index);
+            let candidate = &mut rest[0];
+            if next.is_some_and(|next| next <= self.after) {
+                self.data = self.data.max(candidate.header.data_through);
+                continue;
+            }
+            self.begin(&candidate.header, before.last_mut())?;
+            self.file(candidate, next)?;
+        }
+        Ok(candidates)
+    }
+
+    /// Takes note of what a header says of the time before it.
+    fn begin(&mut self, header: &Header, previous: Option<&mut Candidate>) -> Result<()> {
+        if self.lose(self.accepted.saturating_add(1)..=header.data_through)
+            && let Some(previous) = previous
+        {
+            self.quarantine(previous)?;
+        }
+        self.data = self.data.max(header.data_through);
+        if header.start_after >= self.accepted {
+            self.accepted = header.start_after;
+            self.tail = None;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, candidate: &mut Candidate, next: Option<u64>) -> Result<()> {
+        let contents = self.store.read(&candidate.file, self.store.read_bytes_max())?;
+        let mut scan = Scan::new(&contents.bytes, &candidate.header, next);
+        let (mut damaged, before) = (contents.unreadable, self.accepted);
+        while let Some(step) = scan.next() {
+            match step {
+                Step::Lost(range) => damaged |= self.lose(range),
+                Step::Frame(frame) if frame.sequence > self.accepted => self.accept(&frame, candidate)?,
+                Step::Frame(_) => {}
+            }
+        }
+        candidate.end = wide(scan.end().next_multiple_of(BLOCK_BYTES));
+        candidate.file.fresh = candidate.header.closed && is_zero(contents.bytes.get(BLOCK_BYTES..).unwrap_or(&[]));
+        let contributed = self.accepted > before;
+        if contributed {
+            self.tail = self.tail_of(&candidate.file, &scan);
+        }
+        if damaged || (candidate.salvaged && contributed) {
+            self.quarantine(candidate)?;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, frame: &Frame<'_>, candidate: &mut Candidate) -> Result<()> {
+        self.accepted = frame.sequence;
+        if frame.payload.is_empty() {
+            return Ok(());
+        }
+        self.data = frame.sequence;
+        candidate.data = frame.sequence;
+        self.replay.frames += 1;
+        self.replay.bytes += wide(frame.payload.len());
+        (self.apply)(frame.sequence, frame.payload)
+    }
+
+    /// The frames that have to be written anew: none where all are idle frames or in segments.
+    fn tail_of(&self, file: &LogFile, scan: &Scan<'_>) -> Option<Tail> {
+        let (durable, durable_data) = scan.durable_through();
+        if self.data <= durable.max(self.after) {
+            return None;
+        }
+        let frames = scan.unproven().map(|(sequence, payload)| (sequence, payload.to_vec())).collect();
+        Some(Tail { file: file.file.clone(), path: file.path.clone(), durable, durable_data, frames })
+    }
+
+    /// Records sequences above the last accepted as lost; whether there were any.
+    fn lose(&mut self, range: RangeInclusive<u64>) -> bool {
+        let first = (*range.start()).max(self.accepted.saturating_add(1));
+        let last = *range.end();
+        if first > last {
+            return false;
+        }
+        self.accepted = last;
+        match self.replay.lost.last_mut() {
+            Some(before) if *before.end() + 1 == first => *before = *before.start()..=last,
+            _ => self.replay.lost.push(first..=last),
+        }
+        true
+    }
+
+    fn quarantine(&mut self, candidate: &mut Candidate) -> Result<()> {
+        if !candidate.quarantined {
+            candidate.quarantined = true;
+            self.replay.quarantined.push(self.store.quarantine(&candidate.file)?);
+        }
+        Ok(())
+    }
+}
