@@ -63,7 +63,7 @@ pub fn coerce(
         (TagType::Int64 | TagType::Digital, Input::Integer(i)) => Ok(value(i.cast_unsigned(), status)),
         (TagType::Bool, Input::Boolean(b)) => Ok(value(u64::from(b), status)),
         (_, Input::Empty) => Ok(empty(status)),
-        (TagType::Float64, _) => float(tag, input, status, |x| Some(x)),
+        (TagType::Float64, _) => float(tag, input, status, Some),
         (TagType::Float32, _) => float(tag, input, status, shortest_of_float32),
         (TagType::Int64, _) => int64(tag, input, status),
         (TagType::Bool, _) => boolean(tag, input, status),
@@ -146,14 +146,15 @@ fn number(word: &str) -> Option<Numeric<'static>> {
     }
     let x: f64 = word.parse().ok()?;
     Some(match exact_integer(word) {
+        _ if !x.is_finite() && word.bytes().any(|b| b.is_ascii_digit()) => Numeric::Overflow,
+        _ if !x.is_finite() => Numeric::NotFinite,
         Some(i) if x != 0.0 => Numeric::Integer(i),
-        _ if x.is_finite() => Numeric::Finite(x),
-        _ if word.bytes().any(|b| b.is_ascii_digit()) => Numeric::Overflow,
-        _ => Numeric::NotFinite,
+        _ => Numeric::Finite(x),
     })
 }
 
 /// The integer that a decimal with a point or an exponent stands for, exactly, if it fits.
+/// The word has been read as a finite number before.
 fn exact_integer(word: &str) -> Option<i64> {
     let (mantissa, exponent) = match word.find(['e', 'E']) {
         Some(at) => (&word[..at], word[at + 1..].parse::<i32>().ok()?),

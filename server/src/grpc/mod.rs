@@ -1,0 +1,7 @@
+//! The gRPC doors: `tagus.v1`, health and reflection.
+
+pub mod admin;
+pub mod ingest;
+pub mod query;
+pub mod status;
+pub mod tags;
