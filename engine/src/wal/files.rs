@@ -23,7 +23,7 @@ pub(super) struct LogFile {
     pub path: PathBuf,
     pub file: Arc<dyn File>,
     pub bytes: u64,
-    /// Whether all of it is known to be zero, or to have been zero before its present use.
+    /// Whether all bytes that its present use has not written are known to be zero.
     pub fresh: bool,
 }
 

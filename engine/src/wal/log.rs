@@ -54,6 +54,13 @@ pub(super) struct Used {
     pub data: u64,
 }
 
+impl Used {
+    /// The file, to be written anew.
+    fn into_spare(self) -> LogFile {
+        LogFile { fresh: false, ..self.file }
+    }
+}
+
 /// Where the log stands when writing begins.
 pub(super) struct Standing {
     pub last: u64,
@@ -145,9 +152,7 @@ impl Log {
             return Ok(());
         }
         let released = self.released;
-        for used in self.live.extract_if(.., |used| used.data <= released) {
-            self.spares.push(used.file);
-        }
+        self.spares.extend(self.live.extract_if(.., |used| used.data <= released).map(Used::into_spare));
         self.trim()
     }
 
@@ -245,7 +250,7 @@ impl Log {
         self.start(file, &start).inspect_err(|error| self.latch(error))?;
         match full {
             Some(full) if full.data > self.released => self.live.push(full),
-            Some(full) => self.spares.push(full.file),
+            Some(full) => self.spares.push(full.into_spare()),
             None => {}
         }
         Ok(())

@@ -1,0 +1,172 @@
+"""The main job on real input: what is imported comes back the same through three doors.
+
+For every set under shared/data (a missing one is skipped) and for a generated one: import, account,
+compare with what pandas computes from the CSV, flush, restart, import again, stop, export and
+import the export into a second server. `--short` leaves out sets of over 400,000 rows.
+"""
+
+import argparse
+import csv
+import gzip
+import pathlib
+import time
+
+import doors
+import generate
+import lib
+import model
+
+SETS = [
+    "bibmon_petrobras", "hill_of_towie_flags", "nab_machine_temperature", "skab_pump_rig", "steel_energy",
+    "wtphm_turbine_events",
+]
+ROWS_COMPARED_MAX = 400_000
+
+
+def import_and_account(report, what, server, world, data, folder, tags=None):
+    """Imports into the server and into the model; both have to count the same."""
+    expected = world.load(data)
+    rejects = folder / "rejects.csv"
+    rejects.unlink(missing_ok=True)
+    options = ["--tags", tags] if tags else []
+    done = server.run("import", data, *options, "--rejects", rejects)
+    if not report.check(f"{what}: exit status 0", done.returncode == 0, f"{done.returncode}: {done.stderr[-500:]}"):
+        return
+    report.equal(f"{what}: accounting line", lib.accounting(done.stdout), expected)
+    listed = list(csv.reader(rejects.open(encoding="utf-8", newline=""))) if rejects.exists() else []
+    report.equal(f"{what}: rejected rows in --rejects", max(0, len(listed) - 1), expected["rejected"])
+
+
+def compare(report, what, expected, totals, contents=None, summary=None):
+    """Compares a door's answers with the model."""
+    with report.guard(what):
+        if summary is not None:
+            difference = doors.summary_difference(summary(), totals)
+            report.check(f"{what}: rows, sums, qualities, first and last times per tag", not difference, difference)
+        if contents is not None and len(expected) <= ROWS_COMPARED_MAX:
+            difference = doors.contents_difference(contents(), expected)
+            report.check(f"{what}: every sample", not difference, difference)
+
+
+def compare_server(report, what, server, world, folder, every_format=False):
+    """The two doors of a running server."""
+    expected = world.contents()
+    totals = doors.summary(expected)
+    ordered = doors.CONTENTS + " ORDER BY tag, time"
+    compare(
+        report, f"{what}, tagus sql --format csv", expected, totals,
+        (lambda: doors.sql_csv(server, ordered, folder)) if every_format else None,
+        lambda: doors.sql_csv(server, doors.SUMMARY, folder),
+    )
+    compare(
+        report, f"{what}, tagus sql --format json", expected, totals,
+        (lambda: doors.sql_json(server, ordered)) if every_format else None,
+        lambda: doors.sql_json(server, doors.SUMMARY),
+    )
+    compare(
+        report, f"{what}, ADBC Flight SQL", expected, totals,
+        lambda: doors.adbc(server, doors.CONTENTS), lambda: doors.adbc(server, doors.SUMMARY),
+    )
+
+
+def compare_files(report, what, server, world):
+    """The third door: DuckDB on the segments."""
+    expected = world.contents()
+    with report.guard(what):
+        files = doors.Files(server.data)
+        compare(
+            report, what, expected, doors.summary(expected),
+            lambda: files(doors.CONTENTS), lambda: files(doors.SUMMARY),
+        )
+
+
+def run_set(report, name, data, folder):
+    """One set from import to the last door."""
+    report.note(f"-- {name}")
+    world = model.Model(time.time_ns())
+    world.declare(data.parent / "tags.csv")
+    every_format = name in ("generated", "wtphm_turbine_events")
+    server = lib.Server(folder / "data")
+    with server:
+        import_and_account(report, f"{name}, import", server, world, data, folder, data.parent / "tags.csv")
+        compare_server(report, f"{name}, before the flush", server, world, folder, every_format)
+        listed = server.must("flush")
+        report.check(f"{name}, flush lists segments", ".parquet" in listed, listed)
+        compare_files(report, f"{name}, DuckDB after the flush", server, world)
+        compare_server(report, f"{name}, after the flush", server, world, folder)
+        report.equal(f"{name}, clean stop", server.stop(), 0)
+        server.start()
+        compare_server(report, f"{name}, after a restart", server, world, folder, every_format)
+        import_and_account(report, f"{name}, import again", server, world, data, folder)
+        compare_server(report, f"{name}, after the second import", server, world, folder)
+        if len(world.contents()) <= ROWS_COMPARED_MAX:
+            export_and_import(report, name, server, world, folder)
+        report.equal(f"{name}, clean stop again", server.stop(), 0)
+        compare_files(report, f"{name}, DuckDB after the stop", server, world)
+
+
+def export_and_import(report, name, server, world, folder):
+    """What is exported and imported elsewhere is the same."""
+    tags = folder / "exported-tags.csv"
+    tags.write_text(server.must("tags", "list", "--format", "csv"), encoding="utf-8")
+    expected = world.contents()
+    for ending in ("csv", "parquet"):
+        what = f"{name}, export to {ending} and import"
+        with report.guard(what):
+            path = folder / f"export.{ending}"
+            server.must("export", "--tags", "*", "--from", "1900-01-01", "--to", "2261-12-31T23:59:59Z", "-o", path)
+            with lib.Server(folder / f"second-{ending}") as second:
+                counts = lib.accounting(second.must("import", path, "--tags", tags))
+                rows = len(expected)
+                wanted = dict(rows=rows, stored=rows, replaced=0, duplicate=0, reduced=0, coerced=0, rejected=0)
+                report.equal(f"{what}: accounting line", counts, wanted)
+                difference = doors.contents_difference(doors.adbc(second, doors.CONTENTS), expected)
+                report.check(f"{what}: every sample", not difference, difference)
+                second.stop()
+
+
+def check_empty_texts(report, folder):
+    """An empty string is a value of a text tag, an empty cell is none; exports keep them apart."""
+    with report.guard("empty texts"), lib.Server(folder / "texts") as server:
+        server.must("tags", "create", "T", "--type", "text")
+        data = folder / "texts.csv"
+        data.write_text('tag,time,value\nT,2024-01-01T00:00:00Z,""\nT,2024-01-01T00:00:01Z,\n', encoding="utf-8")
+        server.must("import", data)
+        before = doors.adbc(server, doors.CONTENTS + " ORDER BY time")
+        report.equal("an empty string and an empty cell", list(before["text"]), ["", None])
+        for ending in ("csv", "parquet"):
+            path = folder / f"texts-export.{ending}"
+            server.must("export", "--tags", "T", "--from", "2024-01-01", "--to", "2025-01-01", "-o", path)
+            done = lib.accounting(server.must("import", path))
+            report.equal(f"both imported again from {ending} are duplicates", done and done["duplicate"], 2)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="leave out sets of over 400,000 rows")
+    parser.add_argument("sets", nargs="*", help="names of sets; default: generated and all under shared/data")
+    arguments = parser.parse_args()
+    lib.need_binary()
+    report = lib.Report("main job")
+    names = arguments.sets or ["generated", *SETS]
+    with lib.scratch() as folder:
+        for name in names:
+            data = lib.SHARED / "data" / name / "data.csv.gz"
+            if name == "generated":
+                data = generate.generate(folder / "generated-input")
+            if not data.exists():
+                report.skip(name, f"{data} is absent")
+                continue
+            if arguments.short and sum(1 for _ in gzip.open(data)) > ROWS_COMPARED_MAX:
+                report.skip(name, "left out of the short form")
+                continue
+            with report.guard(name):
+                part = pathlib.Path(folder) / name
+                part.mkdir()
+                run_set(report, name, data, part)
+        check_empty_texts(report, folder)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

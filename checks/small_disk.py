@@ -1,0 +1,110 @@
+"""Disks that are read-only, small or full. Needs root for a tmpfs of its own; skipped elsewhere."""
+
+import contextlib
+import os
+import subprocess
+import time
+
+import lib
+
+DISK_BYTES = 48 << 20
+
+
+@contextlib.contextmanager
+def disk(folder, size):
+    """A tmpfs of this size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True, capture_output=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False, capture_output=True)
+
+
+def can_mount(folder):
+    try:
+        with disk(folder, 1 << 20):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def check_disks(report, folder, serve_refused):
+    """All disks; `serve_refused` checks a server that has to end at once."""
+    if not can_mount(folder / "probe"):
+        report.skip("a read-only disk, a small disk, a full disk", "mounting a tmpfs is not allowed here")
+        return
+    with report.guard("a read-only disk"), disk(folder / "read-only", DISK_BYTES) as mount:
+        check_read_only(report, mount, serve_refused)
+    with report.guard("a small disk"), disk(folder / "small", DISK_BYTES) as mount:
+        check_small(report, mount, folder)
+
+
+def check_read_only(report, mount, serve_refused):
+    with lib.Server(mount / "data") as server:
+        server.log = mount.parent / "read-only.log"
+        server.must("write", "A", "1")
+        server.stop()
+    (mount / "data.log").unlink(missing_ok=True)
+    subprocess.run(["mount", "-o", "remount,ro", mount], check=True)
+    serve_refused(report, "a data directory on a read-only disk", mount / "data", "read-only")
+    serve_refused(report, "a new directory on a read-only disk", mount / "new", "read-only", unchanged=False)
+
+
+def fill(path):
+    """Takes all space that is left."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+
+
+def rows_csv(path, rows, start):
+    """Distinct rows of 100 tags that do not compress well."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("tag,timestamp,value\n")
+        for i in range(rows):
+            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start + i // 100))
+            file.write(f"small.{i % 100},{moment},{(i * 2654435761 % 2**32) / 7}\n")
+
+
+def count(server):
+    return int(server.must("sql", "--format", "csv", "SELECT count(*) AS n FROM samples").split()[1])
+
+
+def check_small(report, mount, folder):
+    """48 MB: it starts and works; full: it refuses, reads on, and resumes when space returns."""
+    server = lib.Server(mount / "data")
+    server.log = folder / "small.log"
+    first, second = folder / "first.csv", folder / "second.csv"
+    rows_csv(first, 100_000, 1_704_067_200)
+    rows_csv(second, 1_500_000, 1_714_067_200)
+    with server:
+        server.must("import", first)
+        report.equal("48 MB of disk: an import of 100,000 rows", count(server), 100_000)
+        server.must("flush")
+        fill(mount / "ballast")
+        full = subprocess.Popen(
+            [str(lib.BINARY), "import", str(second), "--url", server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        out, err = full.communicate(timeout=300)
+        done = subprocess.CompletedProcess([], full.returncode, out, err)
+        trouble = lib.one_line_error(done, "space")
+        report.check("a full disk: an import ends with a clear error", not trouble, trouble)
+        acknowledged = count(server)
+        report.check("a full disk: the server lives and reads go on", server.alive() and acknowledged >= 100_000, acknowledged)
+        trouble = lib.one_line_error(server.run("write", "small.full", "1", timeout=120), "space")
+        report.check("a full disk: a write ends with a clear error", not trouble, trouble)
+        os.unlink(mount / "ballast")
+        began = time.monotonic()
+        done = server.run("write", "small.free", "1", timeout=120)
+        report.check("space returns: writing resumes by itself", done.returncode == 0, done.stderr)
+        report.note(f"resumed after {time.monotonic() - began:.1f} s")
+        report.check("nothing that was there is lost", count(server) >= acknowledged + 1, (count(server), acknowledged))
+        again = lib.accounting(server.must("import", first))
+        report.equal("the first rows are all there", again["duplicate"], 100_000)
+        report.equal("clean stop", server.stop(), 0)
+        server.start()
+        report.check("after a restart: all is there", count(server) >= acknowledged + 1, count(server))
+        server.stop()

@@ -1,0 +1,315 @@
+//! The arguments of every command, once: flags, help and examples come from here.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use super::import::time::TimeUnit;
+use super::parse;
+
+/// Where the server is.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectArgs {
+    /// The server's gRPC address
+    #[arg(long, env = "TAGUS_URL", value_name = "URL", default_value = "http://127.0.0.1:8815", hide_env_values = true)]
+    pub url: String,
+}
+
+/// `tagus serve`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  tagus serve --data /var/lib/tagus")]
+pub struct ServeArgs {
+    /// The folder that holds the data; made if it is missing
+    #[arg(long, value_name = "DIR", default_value = "./tagus-data")]
+    pub data: PathBuf,
+    /// A file with further settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where gRPC listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8815")]
+    pub grpc_addr: String,
+    /// Where HTTP listens: /healthz, /readyz, /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8816")]
+    pub http_addr: String,
+    /// Allow addresses beyond this machine without encryption or access control
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `tagus demo`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  tagus demo --tags 500 --for 10m")]
+pub struct DemoArgs {
+    /// The folder that holds the data; made if it is missing
+    #[arg(long, value_name = "DIR", default_value = "./tagus-data")]
+    pub data: PathBuf,
+    /// How many tags the simulated plant has
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub tags: u32,
+    /// How long to run, as 90s, 10m or 2h; without it until stopped
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse::duration)]
+    pub duration: Option<std::time::Duration>,
+}
+
+/// How a result is printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Aligned columns for people
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// One JSON object a line
+    Json,
+    /// A Parquet file (needs --output)
+    Parquet,
+}
+
+/// How a list of tags is printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListFormat {
+    /// Aligned columns for people
+    Table,
+    /// Comma-separated values with a header line
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+/// `tagus sql`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tagus sql \"SELECT time, value FROM samples WHERE tag = 'FIC101.PV' ORDER BY time DESC LIMIT 10\"
+  tagus sql --format csv -o hour.csv -f hour.sql
+  echo 'SELECT count(*) FROM samples' | tagus sql")]
+pub struct SqlArgs {
+    /// The statement; without it and without --file it is read from stdin
+    #[arg(value_name = "SQL", conflicts_with = "file")]
+    pub sql: Option<String>,
+    /// Read the statement from a file
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Write the result to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus write`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tagus write site1.area2.FIC101.PV 42.5
+  tagus write FIC101.PV -- -1.5
+  tagus write FIC101.PV 42.5 --time 2026-01-01T12:00:00Z --status UncertainLastUsableValue
+  printf 'FIC101.PV,2026-01-01T12:00:00Z,42.5\\n' | tagus write -
+
+Lines on stdin are CSV: either with a header line as `tagus import` reads it, or without one:
+then the columns are tag,timestamp,value and, where there is a fourth, status.")]
+pub struct WriteArgs {
+    /// The tag, or - for CSV lines from stdin
+    #[arg(value_name = "TAG")]
+    pub tag: String,
+    /// The value; numbers may be negative
+    #[arg(value_name = "VALUE", allow_negative_numbers = true)]
+    pub value: Option<String>,
+    /// The source's timestamp, RFC 3339 or YYYY-MM-DD HH:MM:SS in UTC; without it, now
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub time: Option<i64>,
+    /// OPC UA status: a number, 0x..., a name such as BadSensorFailure, or good, uncertain, bad
+    #[arg(long, value_name = "STATUS", value_parser = parse::status)]
+    pub status: Option<tagus_engine::status::Status>,
+    /// The unit of integer times on stdin
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub time_unit: Option<TimeUnit>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus import`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tagus import history.csv.gz --tags tags.csv
+  tagus import *.parquet --rejects rejected.csv
+  tagus import logger.csv --time-unit ms
+
+CSV columns, by header, in any order: tag, timestamp (or time), value and, where there are any,
+status (OPC UA) or quality (OPC Classic). Parquet files have the same columns.")]
+pub struct ImportArgs {
+    /// CSV, CSV.gz or Parquet files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Declare the tags of this file first: tag,type,unit,description[,interpolation,low,high,states,future]
+    #[arg(long, value_name = "FILE")]
+    pub tags: Option<PathBuf>,
+    /// Write rejected rows with their reasons to this file; without it they make the command fail
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// The unit of integer times
+    #[arg(long, value_enum, value_name = "UNIT")]
+    pub time_unit: Option<TimeUnit>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus export`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tagus export --tags 'site1.*' --from 2026-01-01 --to 2026-02-01T00:00:00Z -o january.parquet
+
+Samples from --from on and before --to are written as tag,timestamp,value,status, which
+`tagus import` reads back.")]
+pub struct ExportArgs {
+    /// Which tags: a name, or a pattern with * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub tags: String,
+    /// First time, RFC 3339, YYYY-MM-DD or YYYY-MM-DD HH:MM:SS in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub from: i64,
+    /// End, not included
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub to: i64,
+    /// The file; its ending decides: .csv or .parquet
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus flush`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus flush")]
+pub struct FlushArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus tags`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus tags list 'site1.*'")]
+pub struct TagsArgs {
+    #[command(subcommand)]
+    pub command: TagsCommand,
+}
+
+/// What to do with tags.
+#[derive(Subcommand, Debug)]
+pub enum TagsCommand {
+    /// List tags
+    List(TagsListArgs),
+    /// Show one tag
+    Show(TagsShowArgs),
+    /// Create a tag
+    Create(TagsCreateArgs),
+    /// Change a tag's metadata
+    Set(TagsSetArgs),
+    /// Declare the tags of a CSV file
+    Import(TagsImportArgs),
+}
+
+/// `tagus tags list`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tagus tags list\n  tagus tags list 'site1.*.PV' --format csv")]
+pub struct TagsListArgs {
+    /// Which tags: a pattern with * and ?, in any case; without it all
+    #[arg(value_name = "GLOB")]
+    pub glob: Option<String>,
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus tags show`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus tags show FIC101.PV")]
+pub struct TagsShowArgs {
+    /// The tag, in any case
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// What can be declared of a tag beside name and type.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Metadata {
+    /// Engineering unit
+    #[arg(long, value_name = "TEXT")]
+    pub unit: Option<String>,
+    /// What it measures
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// linear or step
+    #[arg(long, value_name = "WORD", value_parser = parse::interpolation)]
+    pub interpolation: Option<tagus_engine::tag::Interpolation>,
+    /// Low end of the span; `none` takes it away
+    #[arg(long, value_name = "NUMBER", value_parser = parse::limit, allow_negative_numbers = true)]
+    pub low: Option<f64>,
+    /// High end of the span; `none` takes it away
+    #[arg(long, value_name = "NUMBER", value_parser = parse::limit, allow_negative_numbers = true)]
+    pub high: Option<f64>,
+    /// Named states of a digital tag, as 0=Closed,1=Open
+    #[arg(long, value_name = "STATES", value_parser = parse::states)]
+    pub states: Option<parse::States>,
+    /// Whether samples may lie in the future (forecasts, schedules)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub future: Option<bool>,
+}
+
+/// `tagus tags create`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tagus tags create FIC101.PV --type float64 --unit m3/h --low 0 --high 120
+  tagus tags create XV7.STATE --type digital --states '0=Closed,1=Open'")]
+pub struct TagsCreateArgs {
+    /// The new tag's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// float64, float32, int64, bool, digital or text
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse::tag_type)]
+    pub tag_type: tagus_engine::tag::TagType,
+    #[command(flatten)]
+    pub metadata: Metadata,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus tags set`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  tagus tags set FIC101.PV --description 'feed flow' --high none",
+    group(ArgGroup::new("change")
+        .args(["unit", "description", "interpolation", "low", "high", "states", "future"])
+        .required(true)
+        .multiple(true))
+)]
+pub struct TagsSetArgs {
+    /// The tag, in any case
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub metadata: Metadata,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus tags import`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus tags import tags.csv
+
+Columns: tag,type,unit,description[,interpolation,low,high,states,future]. Tags that exist with the
+same type get the metadata of the file; an empty cell leaves what is there.")]
+pub struct TagsImportArgs {
+    /// The CSV file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}

@@ -1,0 +1,52 @@
+//! `tagus flush`: writes everything in memory to segments and lists them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use tagus_proto::v1::{FlushRequest, Segment};
+
+use super::args::{FlushArgs, Format};
+use super::connect::{Connection, answer};
+use super::error::{Failure, Result};
+use super::format;
+use super::output::Output;
+
+/// Runs the command.
+pub async fn run(args: FlushArgs) -> Result<()> {
+    let connection = Connection::open(&args.connect).await?;
+    let mut client = connection.admin();
+    let response = answer("flushing", client.flush(FlushRequest {})).await?.into_inner();
+    let batch = batch(&response.segments)?;
+    let mut sink = format::sink(Format::Table, &batch.schema(), Output::open(None)?)?;
+    sink.batch(&batch)?;
+    sink.finish()
+}
+
+fn batch(segments: &[Segment]) -> Result<RecordBatch> {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(segments.iter().map(|s| &s.path))),
+        Arc::new(Int64Array::from_iter_values(segments.iter().map(|s| number(s.rows)))),
+        Arc::new(Int64Array::from_iter_values(segments.iter().map(|s| number(s.bytes)))),
+    ];
+    let schema = Schema::new(vec![
+        Field::new("path", DataType::Utf8, false),
+        Field::new("rows", DataType::Int64, false),
+        Field::new("bytes", DataType::Int64, false),
+    ]);
+    RecordBatch::try_new(Arc::new(schema), columns)
+        .map_err(|e| Failure::new("printing the segments", e, "use a server and a client of the same version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_become_rows() {
+        let segments = [Segment { path: "d/1.parquet".into(), rows: 7, bytes: 4096 }];
+        let batch = batch(&segments).unwrap();
+        assert_eq!((batch.num_rows(), batch.num_columns()), (1, 3));
+    }
+}

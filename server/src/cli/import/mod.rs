@@ -1,0 +1,51 @@
+//! `tagus import`: files of samples become samples.
+
+mod chunk;
+mod columns;
+mod csv;
+mod parquet;
+mod pipeline;
+mod report;
+mod source;
+pub mod tags;
+pub mod time;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+pub use pipeline::{Input, of_client, send};
+pub use report::Report;
+
+use super::args::ImportArgs;
+use super::connect::Connection;
+use super::error::Result;
+use super::tags::declare;
+
+/// Runs the command.
+pub async fn run(args: ImportArgs) -> Result<()> {
+    for path in &args.files {
+        check(path, &args)?;
+    }
+    let declared = args.tags.as_deref().map(tags::read).transpose()?;
+    let connection = Connection::open(&args.connect).await?;
+    if let Some(declared) = declared {
+        declare(&connection, declared).await?;
+    }
+    let report = Report::create(args.rejects.as_deref())?;
+    let again = match args.rejects {
+        Some(_) => "import the files again to get the others",
+        None => "give --rejects FILE to keep them",
+    };
+    let inputs = args.files.into_iter().map(Input::File).collect();
+    send(&args.connect, inputs, args.time_unit, report, again).await
+}
+
+/// Opens a file and reads its header, so that nothing is sent where one of several is wrong.
+/// What can be read only once, such as a pipe, is left for later.
+fn check(path: &Path, args: &ImportArgs) -> Result<()> {
+    if path.metadata().map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
+        source::open(path, args.time_unit, &Arc::new(AtomicU64::new(0)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! From files to the server: one thread reads, this task hands over to the writer, and the writer
+//! reports what was rejected.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use tagus_client::{Counts, Endpoint, Status, TagKey, Writer};
+use tokio::sync::mpsc;
+
+use super::chunk::{Chunk, Names};
+use super::report::Report;
+use super::source::{self, Source};
+use super::time::TimeUnit;
+use crate::cli::args::ConnectArgs;
+use crate::cli::connect::{PATIENCE, full_url};
+use crate::cli::error::{Failure, Result, io_words, line};
+use crate::cli::output::print_line;
+
+/// Chunks that are read ahead of the writer.
+const CHUNKS_AHEAD: usize = 8;
+
+/// Where rows come from.
+pub enum Input {
+    /// A file.
+    File(PathBuf),
+    /// CSV lines from stdin.
+    Stdin,
+}
+
+/// What the reading thread has to say.
+enum Message {
+    /// A chunk of the input of this name.
+    Chunk(Arc<str>, Chunk),
+    /// Nothing more can be read.
+    Failed(Failure),
+}
+
+/// Sends all rows of all inputs, prints the accounting line, and answers what went wrong.
+/// `again` says what to do about rejected rows.
+pub async fn send(
+    connect: &ConnectArgs,
+    inputs: Vec<Input>,
+    unit: Option<TimeUnit>,
+    report: Report,
+    again: &str,
+) -> Result<()> {
+    let report = Arc::new(Mutex::new(report));
+    let writer = open_writer(connect, &report).await?;
+    let progress = Progress::new(&inputs);
+    let mut reading = start_reading(inputs, unit, progress.done.clone())?;
+    let sent = Sender { writer: &writer, keys: Vec::new(), sent: 0, report: &report, progress: &progress }
+        .run(&mut reading)
+        .await;
+    let (counts, settled) = settle(writer).await;
+    progress.bar.finish_and_clear();
+    let report = std::mem::take(&mut *lock(&report));
+    let own = Counts { rows: report.own(), rejected: report.own(), ..Counts::default() };
+    let counts = counts + own;
+    print_line(&counts.to_string())?;
+    let rejections = report.finish(counts.rows, counts.rejected, again);
+    sent.and(settled).and(rejections)
+}
+
+async fn open_writer(connect: &ConnectArgs, report: &Arc<Mutex<Report>>) -> Result<Writer> {
+    let endpoint = Endpoint::new(&full_url(&connect.url)).map_err(|e| of_client(&e))?;
+    // A name of its own lets the writer go on where it was after the server has restarted.
+    let source = format!("import-{:016x}", RandomState::new().hash_one(std::process::id()));
+    let report = report.clone();
+    Writer::builder(endpoint)
+        .source(source)
+        .give_up(PATIENCE)
+        .on_rejection(move |rejection| lock(&report).rejected(&rejection))
+        .open()
+        .await
+        .map_err(|e| of_client(&e))
+}
+
+/// The report is only ever changed in whole steps, so it is sound after a panic elsewhere.
+fn lock(report: &Mutex<Report>) -> MutexGuard<'_, Report> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until everything is acknowledged; counts what was in any case.
+async fn settle(writer: Writer) -> (Counts, Result<()>) {
+    match writer.flush().await {
+        Ok(()) => {
+            let counts = writer.counts();
+            match writer.close().await {
+                Ok(counts) => (counts, Ok(())),
+                Err(error) => (counts, Err(of_client(&error))),
+            }
+        }
+        Err(error) => (writer.counts(), Err(of_client(&error))),
+    }
+}
+
+/// The client words its errors in full.
+pub fn of_client(error: &tagus_client::Error) -> Failure {
+    Failure::Failed(line(&error.to_string()))
+}
+
+/// Hands rows to the writer.
+struct Sender<'a> {
+    writer: &'a Writer,
+    keys: Vec<TagKey>,
+    sent: u64,
+    report: &'a Mutex<Report>,
+    progress: &'a Progress,
+}
+
+impl Sender<'_> {
+    async fn run(&mut self, reading: &mut mpsc::Receiver<Message>) -> Result<()> {
+        while let Some(message) = reading.recv().await {
+            match message {
+                Message::Chunk(file, chunk) => self.send(file, chunk).await.map_err(|e| of_client(&e))?,
+                Message::Failed(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, file: Arc<str>, chunk: Chunk) -> tagus_client::Result<()> {
+        for name in &chunk.names {
+            self.keys.push(self.writer.tag(name)?);
+        }
+        {
+            let mut report = lock(self.report);
+            report.refused(&file, &chunk.refused);
+            report.settled(self.sent - self.writer.unacknowledged());
+            // Before the rows are sent: their rejections may come at once.
+            report.sending(self.sent, file, chunk.kept);
+        }
+        for row in chunk.rows {
+            // Names travel with the first chunk that uses them.
+            let key = self.keys[row.tag as usize];
+            self.writer.write(key, row.time, row.value, Status(row.status)).await?;
+            self.sent += 1;
+        }
+        self.progress.update(self.sent);
+        Ok(())
+    }
+}
+
+fn start_reading(inputs: Vec<Input>, unit: Option<TimeUnit>, done: Arc<AtomicU64>) -> Result<mpsc::Receiver<Message>> {
+    let (messages, reading) = mpsc::channel(CHUNKS_AHEAD);
+    std::thread::Builder::new()
+        .name("import".to_string())
+        .spawn(move || {
+            if let Err(failure) = read_all(inputs, unit, &done, &messages) {
+                // Where nobody listens any more, the reason is known there.
+                let _ = messages.blocking_send(Message::Failed(failure));
+            }
+        })
+        .map_err(|e| Failure::new("starting a thread", io_words(&e), "check the limits of this user"))?;
+    Ok(reading)
+}
+
+fn read_all(
+    inputs: Vec<Input>,
+    unit: Option<TimeUnit>,
+    done: &Arc<AtomicU64>,
+    messages: &mpsc::Sender<Message>,
+) -> Result<()> {
+    let mut names = Names::default();
+    for input in inputs {
+        let (label, mut source): (Arc<str>, Box<dyn Source>) = match &input {
+            Input::File(path) => (path.display().to_string().into(), source::open(path, unit, done)?),
+            Input::Stdin => ("stdin".into(), source::stdin(unit)?),
+        };
+        loop {
+            let mut chunk = Chunk::default();
+            let more = source.read(&mut names, &mut chunk);
+            // Rows before a damage count as well.
+            if !chunk.is_empty() && messages.blocking_send(Message::Chunk(label.clone(), chunk)).is_err() {
+                return Ok(());
+            }
+            if !more? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A bar on stderr where that is a terminal.
+struct Progress {
+    bar: ProgressBar,
+    done: Arc<AtomicU64>,
+}
+
+impl Progress {
+    fn new(inputs: &[Input]) -> Progress {
+        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+        let total = inputs.iter().map(|input| if let Input::File(path) = input { size(path) } else { 0 }).sum();
+        let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let template = "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {msg}  {elapsed} (left: {eta})";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Progress { bar, done: Arc::default() }
+    }
+
+    fn update(&self, rows: u64) {
+        self.bar.set_position(self.done.load(Ordering::Relaxed));
+        self.bar.set_message(format!("{} rows", HumanCount(rows)));
+    }
+}
