@@ -32,6 +32,7 @@ mod summary;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::ops::BitOr;

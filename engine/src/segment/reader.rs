@@ -49,6 +49,10 @@ impl Segment {
         &self.0.path
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
     /// Bytes of memory that its footer takes; 0 before the first read and after [`Segment::forget`].
     pub fn memory(&self) -> usize {
         self.0.tail.lock().as_ref().map_or(0, |tail| tail.memory())

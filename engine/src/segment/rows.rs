@@ -20,7 +20,9 @@ use crate::{Error, Result};
 
 /// What one request asks the disk for at most, unless a single page is larger.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
-/// Pages of one request, at most.
+/// Pages of the first request and of any later one, at most: each asks for twice as many as the
+/// one before, so that whoever wants few rows does not wait for many.
+const BATCH_PAGES_FIRST: usize = 2;
 const BATCH_PAGES_MAX: usize = 32;
 
 /// Gives the rows that [`super::Segment::read`] was asked for, in file order.
@@ -32,6 +34,7 @@ pub struct RowReader {
     /// Rows that are in no batch yet.
     ranges: VecDeque<Range<u64>>,
     batch: VecDeque<Planned>,
+    batch_pages: usize,
     fetched: Fetched,
     page: Option<OpenPage>,
     directory: DirectoryCursor,
@@ -62,6 +65,12 @@ struct Dictionaries {
     columns: [Option<Dictionary>; COLUMNS],
 }
 
+impl Dictionaries {
+    fn known(&self) -> ColumnSet {
+        std::array::from_fn(|column| self.columns[column].is_some())
+    }
+}
+
 impl RowReader {
     pub(super) fn open(segment: Arc<Inner>, rows: Vec<Range<u64>>, columns: Columns, metrics: Arc<ReadMetrics>) -> Result<RowReader> {
         let file = segment.open()?;
@@ -77,6 +86,7 @@ impl RowReader {
             columns,
             ranges: rows.into(),
             batch: VecDeque::new(),
+            batch_pages: BATCH_PAGES_FIRST,
             fetched: Fetched::default(),
             page: None,
             directory: DirectoryCursor::default(),
@@ -116,13 +126,17 @@ impl RowReader {
     fn fetch(&mut self) -> Result<bool> {
         let mut wanted = Vec::new();
         let mut bytes = 0;
-        let mut group = None;
-        while self.batch.len() < BATCH_PAGES_MAX && bytes < BATCH_BYTES_MAX {
+        // The dictionaries that are at hand once this batch is, and whose row group's they are.
+        let (mut group, mut known) = (self.dictionaries.group, self.dictionaries.known());
+        while self.batch.len() < self.batch_pages && bytes < BATCH_BYTES_MAX {
             let Some(piece) = next_piece(&self.tail, &mut self.ranges) else {
                 break;
             };
             let runs = self.runs_of(&piece)?;
             let columns = columns_for(self.columns, runs.iter());
+            if group != piece.group {
+                (group, known) = (piece.group, [false; COLUMNS]);
+            }
             let chunks = &self.tail.groups[piece.group].chunks;
             for (column, chunk) in chunks.iter().enumerate().filter(|(column, _)| columns[*column]) {
                 let place = chunk.pages[piece.page];
@@ -130,13 +144,12 @@ impl RowReader {
                 ReadMetrics::add(&self.metrics.pages_read, 1);
                 bytes += u64::from(place.bytes);
                 wanted.push(place.range());
-                let known = self.dictionaries.group == piece.group && self.dictionaries.columns[column].is_some();
-                if let Some(place) = chunk.dictionary.filter(|_| !known && group != Some(piece.group)) {
+                if let Some(place) = chunk.dictionary.filter(|_| !known[column]) {
+                    known[column] = true;
                     bytes += u64::from(place.bytes);
                     wanted.push(place.range());
                 }
             }
-            group = Some(piece.group);
             self.batch.push_back(Planned { piece, runs, columns });
         }
         if self.batch.is_empty() {
@@ -146,6 +159,7 @@ impl RowReader {
         let (fetched, bytes) = Fetched::read(&self.file, &self.segment.path, &self.tail.sums, end, wanted)?;
         ReadMetrics::add(&self.metrics.bytes_read, bytes);
         self.fetched = fetched;
+        self.batch_pages = (self.batch_pages * 2).min(BATCH_PAGES_MAX);
         Ok(true)
     }
 

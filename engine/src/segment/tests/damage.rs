@@ -41,14 +41,45 @@ fn every_flipped_byte_is_found() {
         fs::write(&path, &whole[..length.min(100)]).unwrap();
         assert_eq!(read_all(&written.segment).unwrap_err().kind(), ErrorKind::Damaged);
     }
+    fs::write(&path, &whole).unwrap();
+    assert!(written.segment.verify().is_empty());
+    let mut damaged = whole.clone();
+    damaged[4] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let damages = written.segment.verify();
+    assert_eq!(damages.len(), 1);
+    assert!(damages[0].to_string().contains("7.parquet at byte 0 "), "{}", damages[0]);
     let mut longer = whole.clone();
     longer.push(0);
     fs::write(&path, &longer).unwrap();
     assert_eq!(read_everything(&written.segment).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
+#[test]
+fn verify_lists_each_damaged_block() {
+    let written = write(&plant(100, 5000), 5000);
+    let path = written.segment.path().to_path_buf();
+    let mut bytes = fs::read(&path).unwrap();
+    let block = crate::limits::CHECKSUM_BLOCK_BYTES;
+    assert!(bytes.len() > 4 * block, "{}", bytes.len());
+    bytes[block + 77] ^= 0x80;
+    bytes[3 * block] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let damages: Vec<String> = written.segment.verify().iter().map(ToString::to_string).collect();
+    assert_eq!(damages.len(), 2, "{damages:?}");
+    assert!(damages[0].contains(&format!("at byte {block} ")), "{damages:?}");
+    assert!(damages[1].contains(&format!("at byte {} ", 3 * block)), "{damages:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn what_is_whole_is_found_whole(set in sets(200), piece in 1usize..300) {
+        let written = write(&set, piece);
+        let damages: Vec<String> = written.segment.verify().iter().map(ToString::to_string).collect();
+        prop_assert!(damages.is_empty(), "{:?}", damages);
+    }
 
     /// Damage that the checksums were made to agree with ends as an error or as other rows, but
     /// never as a panic.
@@ -72,5 +103,6 @@ proptest! {
         let disk: std::sync::Arc<dyn crate::env::Disk> = std::sync::Arc::new(crate::env::OsDisk);
         let segment = Segment::new(disk, written.dir.path(), meta);
         let _ = read_everything(&segment);
+        let _ = segment.verify();
     }
 }
