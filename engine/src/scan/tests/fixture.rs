@@ -1,20 +1,23 @@
 //! Archives of few rows, and a map that says what a scan of them must answer.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use crate::TagTable;
+use crate::env::{Disk, OsDisk};
 use crate::memtable::Memtable;
 use crate::sample::{Cell, Rows};
 use crate::scan::plan::Grain;
 use crate::scan::source::Sizes;
 use crate::scan::{Order, QualitySet, ReadMetrics, ReadView, ScanRequest, ScanSpec, TagSelection};
-use crate::segment::{Columns, Segment};
+use crate::segment::{Columns, NewSegment, Segment, SegmentWriter};
 use crate::status::{Quality, Status};
-use crate::tag::TagId;
+use crate::tag::{TagId, TagType};
 
 /// What an archive holds.
 pub(super) type Model = BTreeMap<(TagId, i64), Cell>;
@@ -34,24 +37,27 @@ pub(super) struct Series {
 pub(super) struct Archive {
     pub(super) view: ReadView,
     pub(super) model: Model,
+    /// Where the segments are.
+    _folder: TempDir,
 }
 
 impl Archive {
     /// Makes a segment of each of the first sources, a memtable of each other one.
-    pub(super) fn new(sources: &[Vec<Series>], segments: usize, page: u64) -> Archive {
+    pub(super) fn new(sources: &[Vec<Series>], segments: usize) -> Archive {
         let mut model = Model::new();
+        let folder = tempfile::tempdir().unwrap();
         let mut view =
             ReadView { segments: Vec::new(), memtables: Vec::new(), tags: Arc::new(TagTable::default()), manifest: 7 };
         for (sequence, series) in (1u64..).zip(sources) {
             let rows = rows_of(series, sequence);
             if view.segments.len() < segments {
-                view.segments.push(segment(sequence, page, &rows));
+                view.segments.push(segment(sequence, folder.path(), &rows));
             } else {
                 view.memtables.push(memtable(sequence, &rows));
             }
             model.extend(rows);
         }
-        Archive { view, model }
+        Archive { view, model, _folder: folder }
     }
 
     /// The rows that a request must give, its limit apart.
@@ -86,7 +92,7 @@ impl Archive {
                 let batch = batch.unwrap();
                 assert!(batch.len > 0 && batch.len <= sizes.batch, "a batch of {} rows", batch.len);
                 let rows = &batch.rows;
-                assert_eq!(rows.times.len(), if spec.columns.is_empty() { 0 } else { batch.len });
+                assert_eq!(rows.times.len(), if spec.columns == Columns::NONE { 0 } else { batch.len });
                 assert_eq!(rows.values.len(), if spec.columns.contains(Columns::VALUE) { batch.len } else { 0 });
                 assert!(rows.statuses.is_empty() || spec.columns.contains(Columns::STATUS));
                 assert!(rows.texts.is_empty() || spec.columns.contains(Columns::TEXT));
@@ -122,7 +128,7 @@ pub(super) fn projected((tag, time, cell): &(TagId, i64, Cell), columns: Columns
         text: cell.text.clone().filter(|_| columns.contains(Columns::TEXT)),
         status: if columns.contains(Columns::STATUS) { cell.status } else { Status::GOOD },
     };
-    (*tag, if columns.is_empty() { 0 } else { *time }, cell)
+    (*tag, if columns == Columns::NONE { 0 } else { *time }, cell)
 }
 
 fn rows_of(series: &[Series], sequence: u64) -> Model {
@@ -143,7 +149,16 @@ fn rows_of(series: &[Series], sequence: u64) -> Model {
     rows
 }
 
-fn segment(sequence: u64, page: u64, rows: &Model) -> Arc<Segment> {
+fn segment(sequence: u64, folder: &Path, rows: &Model) -> Arc<Segment> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let plan = NewSegment {
+        id: sequence + 100,
+        name: format!("{sequence}.parquet"),
+        first_sequence: sequence,
+        last_sequence: sequence,
+        zstd_level: 1,
+    };
+    let mut writer = SegmentWriter::create(&disk, folder, plan).unwrap();
     let mut data: Vec<(TagId, Rows)> = Vec::new();
     for ((tag, time), cell) in rows {
         if data.last().is_none_or(|(last, _)| last != tag) {
@@ -151,7 +166,10 @@ fn segment(sequence: u64, page: u64, rows: &Model) -> Arc<Segment> {
         }
         data.last_mut().unwrap().1.push(*time, cell);
     }
-    Arc::new(Segment::fake(sequence + 100, sequence, page, &data))
+    for (tag, rows) in data {
+        writer.write(tag, TagType::Int64, &rows).unwrap();
+    }
+    Arc::new(Segment::new(disk, folder, writer.finish().unwrap()))
 }
 
 fn memtable(sequence: u64, rows: &Model) -> Arc<Memtable> {
@@ -171,21 +189,40 @@ fn memtable(sequence: u64, rows: &Model) -> Arc<Memtable> {
 /// Sources over few tags and times, so that they overlap in every way, and how many of them are
 /// segments.
 pub(super) fn sources() -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
-    let series = (1u32..6, -20i64..60, 1i64..4, 1usize..40, 0u8..5)
+    sources_of(-20..60, 1..40)
+}
+
+/// Sources of runs that fill several pages.
+pub(super) fn long_sources() -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
+    sources_of(-20..200_000, 1..60_000)
+}
+
+fn sources_of(starts: Range<i64>, counts: Range<usize>) -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
+    let series = (1u32..6, starts, 1i64..4, counts, 0u8..5)
         .prop_map(|(tag, start, step, count, kind)| Series { tag, start, step, count, kind });
-    prop::collection::vec(prop::collection::vec(series, 1..8), 0..7).prop_flat_map(|sources| {
+    prop::collection::vec(prop::collection::vec(series, 1..6), 0..6).prop_flat_map(|sources| {
         let count = sources.len();
         (Just(sources), 0..=count)
     })
 }
 
 pub(super) fn requests() -> impl Strategy<Value = ScanRequest> {
+    requests_of(-30..120, 0..60)
+}
+
+/// Requests of long sources.
+pub(super) fn long_requests() -> impl Strategy<Value = ScanRequest> {
+    requests_of(-30..300_000, 0..60_000)
+}
+
+fn requests_of(starts: Range<i64>, limits: Range<u64>) -> impl Strategy<Value = ScanRequest> {
+    let end = starts.end;
     let tags = prop_oneof![
         Just(TagSelection::All),
         prop::collection::vec((0u32..8).prop_map(TagId), 0..6).prop_map(TagSelection::Ids),
     ];
     let times = prop_oneof![
-        3 => (-30i64..120, 0i64..100).prop_map(|(from, width)| from..=from + width),
+        3 => (starts, 0..end).prop_map(|(from, width)| from..=from + width),
         2 => Just(i64::MIN..=i64::MAX),
         1 => Just(50..=40),
     ];
@@ -196,7 +233,7 @@ pub(super) fn requests() -> impl Strategy<Value = ScanRequest> {
     let columns = prop::sample::subsequence(vec![Columns::TIME, Columns::VALUE, Columns::TEXT, Columns::STATUS], 0..=4)
         .prop_map(|columns| columns.into_iter().fold(Columns::NONE, |all, one| all | one));
     let order = prop_oneof![Just(Order::Ascending), Just(Order::Descending)];
-    let limit = || prop_oneof![2 => Just(None), 1 => (0u64..60).prop_map(Some)];
+    let limit = || prop_oneof![2 => Just(None), 1 => limits.clone().prop_map(Some)];
     (tags, times, qualities, columns, order, limit(), limit()).prop_map(
         |(tags, times, qualities, columns, order, limit, limit_per_tag)| {
             let (from, to) = RangeInclusive::into_inner(times);

@@ -1,19 +1,19 @@
 mod fixture;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
+use super::plan::Grain;
 use super::source::Sizes;
 use super::*;
 use crate::sample::Cell;
 use crate::segment::Columns;
 use crate::tag::TagId;
-use fixture::{Archive, Series, grains, projected, requests, sizes, sources};
+use fixture::{Archive, Series, grains, long_requests, long_sources, projected, requests, sizes, sources};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn a_scan_equals_a_map(
@@ -23,33 +23,12 @@ proptest! {
         sizes in sizes(),
         grain in grains(),
     ) {
-        let archive = Archive::new(&sources, segments, sizes.page);
-        let spec = archive.view.plan_by(&request, partitions, grain).unwrap();
-        prop_assert!((1..=partitions.max(1)).contains(&spec.partitions()));
-        let limit = request.limit.map_or(usize::MAX, |limit| limit as usize);
-        let expected: Vec<_> =
-            archive.expected(&request).iter().take(limit).map(|row| projected(row, request.columns)).collect();
-        let found: Vec<_> = archive.scan(&spec, sizes).into_iter().take(limit).collect();
-        prop_assert_eq!(&found, &expected);
-
-        let sent: ScanSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
-        prop_assert_eq!(&sent, &spec);
-        let found: Vec<_> = archive.scan(&sent, sizes).into_iter().take(limit).collect();
-        prop_assert_eq!(&found, &expected);
+        check_scan(&Archive::new(&sources, segments), &request, partitions, sizes, grain)?;
     }
 
     #[test]
     fn statistics_equal_a_map((sources, segments) in sources(), request in requests(), sizes in sizes()) {
-        let archive = Archive::new(&sources, segments, sizes.page);
-        let request = ScanRequest { limit_per_tag: None, ..request };
-        let times: Vec<i64> = archive.expected(&request).iter().map(|row| row.1).collect();
-        let expected = ScanStatistics {
-            rows: times.len() as u64,
-            first_time: times.iter().min().copied(),
-            last_time: times.iter().max().copied(),
-        };
-        let found = archive.view.statistics_by(&request, Arc::default(), sizes).unwrap();
-        prop_assert_eq!(found, expected);
+        check_statistics(&Archive::new(&sources, segments), &request, sizes)?;
     }
 
     #[test]
@@ -58,7 +37,7 @@ proptest! {
         mut wanted in prop::collection::vec((0u32..7, -30i64..150), 0..60),
         sizes in sizes(),
     ) {
-        let archive = Archive::new(&sources, segments, sizes.page);
+        let archive = Archive::new(&sources, segments);
         wanted.sort_unstable();
         let wanted: Vec<(TagId, i64)> = wanted.into_iter().map(|(tag, time)| (TagId(tag), time)).collect();
         let expected: Vec<Option<Cell>> = wanted.iter().map(|key| archive.model.get(key).cloned()).collect();
@@ -71,24 +50,93 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_scan_of_many_pages_equals_a_map(
+        (sources, segments) in long_sources(),
+        requests in prop::collection::vec(long_requests(), 8),
+        partitions in 0usize..7,
+    ) {
+        let archive = Archive::new(&sources, segments);
+        for request in requests {
+            check_scan(&archive, &request, partitions, Sizes::USUAL, Grain { rows: 20_000, rows_of_tag: 30_000 })?;
+            check_statistics(&archive, &request, Sizes::USUAL)?;
+        }
+    }
+
+    #[test]
+    fn lookups_in_many_pages_equal_a_map(
+        (sources, segments) in long_sources(),
+        stretches in prop::collection::vec((1u32..6, -20i64..300_000, 1i64..5000, 1i64..3000), 1..8),
+    ) {
+        let archive = Archive::new(&sources, segments);
+        let times = |(tag, start, step, count): &(u32, i64, i64, i64)| {
+            let (tag, start, step) = (TagId(*tag), *start, *step);
+            (0..*count).map(move |i| (tag, start + i * step))
+        };
+        let mut wanted: Vec<(TagId, i64)> = stretches.iter().flat_map(times).collect();
+        wanted.sort_unstable();
+        let expected: Vec<Option<Cell>> = wanted.iter().map(|key| archive.model.get(key).cloned()).collect();
+        prop_assert_eq!(archive.view.cells_of(&wanted).unwrap(), expected);
+    }
+}
+
+fn check_scan(
+    archive: &Archive,
+    request: &ScanRequest,
+    partitions: usize,
+    sizes: Sizes,
+    grain: Grain,
+) -> std::result::Result<(), TestCaseError> {
+    let spec = archive.view.plan_by(request, partitions, grain).unwrap();
+    prop_assert!((1..=partitions.max(1)).contains(&spec.partitions()));
+    let limit = request.limit.map_or(usize::MAX, |limit| limit as usize);
+    let expected = archive.expected(request);
+    let expected: Vec<_> = expected.iter().take(limit).map(|row| projected(row, request.columns)).collect();
+    let sent: ScanSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
+    prop_assert_eq!(&sent, &spec);
+    for spec in [spec, sent] {
+        let found: Vec<_> = archive.scan(&spec, sizes).into_iter().take(limit).collect();
+        prop_assert_eq!(found.len(), expected.len());
+        let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+        prop_assert!(wrong.is_none(), "row {:?} of {:?}: {:?}", wrong, request, wrong.map(|i| (&found[i], &expected[i])));
+    }
+    Ok(())
+}
+
+fn check_statistics(archive: &Archive, request: &ScanRequest, sizes: Sizes) -> std::result::Result<(), TestCaseError> {
+    let request = ScanRequest { limit_per_tag: None, ..request.clone() };
+    let times: Vec<i64> = archive.expected(&request).iter().map(|row| row.1).collect();
+    let expected = ScanStatistics {
+        rows: times.len() as u64,
+        first_time: times.iter().min().copied(),
+        last_time: times.iter().max().copied(),
+    };
+    let found = archive.view.statistics_by(&request, Arc::default(), sizes).unwrap();
+    prop_assert_eq!(found, expected, "{:?}", request);
+    Ok(())
+}
+
 /// A tag of a million rows in one segment, a second apart, with another tag before and after it.
 fn long_history() -> Archive {
     let series = |tag, count| Series { tag, start: 0, step: 1_000_000_000, count, kind: 0 };
-    Archive::new(&[vec![series(1, 1000), series(2, 1_000_000), series(3, 1000)]], 1, Sizes::USUAL.page)
+    Archive::new(&[vec![series(1, 1000), series(2, 1_000_000), series(3, 1000)]], 1)
 }
 
 fn pages_of(archive: &Archive, request: &ScanRequest) -> (usize, u64) {
     let metrics = Arc::new(ReadMetrics::default());
     let spec = archive.view.plan(request, 1).unwrap();
     let batches = archive.view.open(&spec, 0, Arc::clone(&metrics)).unwrap();
-    (batches.map(|batch| batch.unwrap().len).sum(), metrics.pages_read.load(Relaxed))
+    (batches.map(|batch| batch.unwrap().len).sum(), metrics.pages_read())
 }
 
 #[test]
 fn the_newest_rows_cost_a_few_pages() {
     let archive = long_history();
     let one =
-        ScanRequest { order: Order::Descending, limit: Some(10), ..ScanRequest::of(TagSelection::Ids(vec![TagId(2)])) };
+        ScanRequest { order: Order::Descending, limit: Some(10), columns: Columns::TIME, ..ScanRequest::of(TagSelection::Ids(vec![TagId(2)])) };
     let (rows, pages) = pages_of(&archive, &one);
     assert_eq!(rows, 10);
     assert!(pages <= 2, "{pages} pages");
@@ -106,7 +154,7 @@ fn the_newest_rows_cost_a_few_pages() {
 fn a_whole_history_is_read_once_in_either_order() {
     let archive = long_history();
     for order in [Order::Ascending, Order::Descending] {
-        let request = ScanRequest { order, ..ScanRequest::of(TagSelection::All) };
+        let request = ScanRequest { order, columns: Columns::TIME, ..ScanRequest::of(TagSelection::All) };
         let (rows, pages) = pages_of(&archive, &request);
         assert_eq!(rows, 1_002_000);
         assert!(pages <= 1_002_000 / 20_480 + 4, "{pages} pages, {order:?}");
@@ -121,7 +169,7 @@ fn counting_whole_runs_reads_nothing() {
     let metrics = Arc::new(ReadMetrics::default());
     let found = archive.view.statistics(&all, Arc::clone(&metrics)).unwrap();
     assert_eq!(found.rows, 1_002_000);
-    assert_eq!(metrics.pages_read.load(Relaxed), 0);
+    assert_eq!(metrics.pages_read(), 0);
 }
 
 #[test]
@@ -137,7 +185,7 @@ fn counting_part_of_a_run_reads_the_pages_at_its_ends() {
     let expected =
         ScanStatistics { rows: 800_000, first_time: Some(100_001_000_000_000), last_time: Some(900_000_000_000_000) };
     assert_eq!(found, expected);
-    let pages = metrics.pages_read.load(Relaxed);
+    let pages = metrics.pages_read();
     assert!(pages <= 4, "{pages} pages");
 }
 
