@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -197,6 +198,12 @@ impl History {
     }
 }
 
+/// `count` seeds from `first` on, or as many as the environment says.
+fn seeds(first: u64, count: u64) -> Range<u64> {
+    let count = std::env::var("WAL_SEEDS").map_or(count, |text| text.parse().expect("a number of seeds"));
+    first..first + count
+}
+
 fn fates() -> impl Iterator<Item = Fate> {
     [Fate::Kept, Fate::Lost].into_iter().chain((0..8).map(Fate::Torn))
 }
@@ -211,7 +218,7 @@ fn count_syncs(seed: u64, steps: u32) -> u64 {
 
 #[test]
 fn a_crash_at_any_sync_loses_nothing_acknowledged() {
-    for seed in 0..6 {
+    for seed in seeds(0, 6) {
         for k in 1..=count_syncs(seed, 60) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);
@@ -234,7 +241,7 @@ fn a_crash_at_any_sync_loses_nothing_acknowledged() {
 
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
-    for seed in 10..13 {
+    for seed in seeds(10, 3) {
         for k in (1..=count_syncs(seed, 40)).step_by(2) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);

@@ -25,6 +25,24 @@ pub(super) struct LogFile {
     pub bytes: u64,
     /// Whether all bytes that its present use has not written are known to be zero.
     pub fresh: bool,
+    pub shape: Shape,
+}
+
+/// What a file begins with. A power cut while a file is begun must not leave both a damaged header
+/// and torn frames, for that is how damage looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    /// It begins with neither a header nor a block of zeros.
+    pub header_damaged: bool,
+    /// What follows the header begins with neither a valid frame nor a block of zeros.
+    pub frames_torn: bool,
+}
+
+impl Shape {
+    /// That of a file which the log has written itself.
+    pub const SOUND: Shape = Shape { header_damaged: false, frames_torn: false };
+    /// That of a file with a header of which nothing more is known.
+    pub const HEADED: Shape = Shape { header_damaged: false, frames_torn: true };
 }
 
 /// The bytes of a file as far as they can be read.
@@ -92,7 +110,7 @@ impl Store {
             let path = self.folder.join(&name);
             let file = self.disk.open(&path, mode).map_err(|error| Error::io("opening", &path, &error))?;
             let bytes = file.len().map_err(|error| Error::io("opening", &path, &error))?;
-            files.push(LogFile { path, file, bytes, fresh: false });
+            files.push(LogFile { path, file, bytes, fresh: false, shape: Shape::HEADED });
         }
         Ok(files)
     }
@@ -159,7 +177,13 @@ impl Store {
         let path = preparation.path.with_extension("log");
         let renamed = self.disk.rename(&preparation.path, &path).and_then(|()| self.disk.sync_dir(&self.folder));
         match renamed.map_err(|error| Error::io("preparing", &path, &error)) {
-            Ok(()) => Ok(Prepared::Done(LogFile { path, file: preparation.file, bytes: self.file_bytes, fresh: true })),
+            Ok(()) => Ok(Prepared::Done(LogFile {
+                path,
+                file: preparation.file,
+                bytes: self.file_bytes,
+                fresh: true,
+                shape: Shape::SOUND,
+            })),
             // Directories take space too. The name may be the old or the new one.
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 let old = self.disk.remove(&preparation.path);

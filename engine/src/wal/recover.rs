@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{Contents, LogFile, Store};
+use super::files::{Contents, LogFile, Shape, Store};
 use super::frame::{Frame, group_bytes};
 use super::header::{Header, NoHeader};
 use super::log::{Log, Standing, Start, Used};
@@ -152,39 +152,60 @@ impl Survey {
             Err(NoHeader::Unused | NoHeader::Damaged(_)) => {}
         }
         let contents = store.read(&file, store.read_bytes_max())?;
+        file.shape = shape_of(&contents.bytes);
         if let Some(header) = salvage(&contents.bytes, after) {
             self.candidates.push(Candidate::new(file, header, true));
             return Ok(());
         }
         let fits = store.fits(&file);
-        if !(fits && never_began(&contents)) {
+        if !(fits && never_began(&file, &contents)) {
             self.quarantined.push(store.quarantine(&file)?);
         }
         if fits {
-            file.fresh = !contents.unreadable && is_zero(&contents.bytes);
+            if !contents.unreadable && is_zero(&contents.bytes) {
+                file.fresh = true;
+            }
             self.free.push(file);
         }
         Ok(())
     }
 }
 
-/// Whether a file without a readable header cannot have held accepted frames: nothing was ever
-/// written behind the header, or a power cut met the header while the file, whose frames are all
-/// released, was to be used again.
-fn never_began(contents: &Contents) -> bool {
-    let frames = &contents.bytes[BLOCK_BYTES..];
-    !contents.unreadable && (is_zero(frames) || Frame::parse(frames, None).is_some())
+/// Whether a file without a header and without frames of worth explains itself by a power cut. Its
+/// header is still zero: then at most the frames were being written that a recovery carries over.
+/// Or the header itself was being written: then what follows is untouched, and begins with zeros
+/// or with a frame that is released. Anything else is damage.
+fn never_began(file: &LogFile, contents: &Contents) -> bool {
+    let Shape { header_damaged, frames_torn } = file.shape;
+    !(header_damaged && frames_torn) && !contents.unreadable
+}
+
+/// The shape of a file that has no header.
+fn shape_of(bytes: &[u8]) -> Shape {
+    let (header, frames) = bytes.split_at(bytes.len().min(BLOCK_BYTES));
+    Shape { header_damaged: !is_zero(header), frames_torn: !begin_soundly(frames) }
+}
+
+/// Whether what follows a header begins with a valid frame or a block of zeros.
+fn begin_soundly(frames: &[u8]) -> bool {
+    frames.get(..BLOCK_BYTES).is_some_and(is_zero) || Frame::parse(frames, None).is_some()
 }
 
 /// The header of a file as its frames tell it, if any of them is above `after`. Frames of several
 /// ids are from earlier uses of the file; the highest sequence is of the last one.
+///
+/// Where the file does not begin with a frame of that id, its frames have to prove themselves:
+/// what a power cut left behind a torn frame was never accepted.
 fn salvage(bytes: &[u8], after: u64) -> Option<Header> {
-    let starts = || (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES);
-    let newest = starts().filter_map(|at| Frame::parse(&bytes[at..], None)).max_by_key(|frame| frame.sequence)?;
-    if newest.sequence <= after {
+    let frames =
+        |id| (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES).filter_map(move |at| Frame::parse(&bytes[at..], id));
+    let newest = frames(None).max_by_key(|frame| frame.sequence)?;
+    let first = frames(Some(newest.file_id)).next()?;
+    let proven = newest.durable_through >= first.sequence;
+    let whole = bytes.get(BLOCK_BYTES..).and_then(|bytes| Frame::parse(bytes, Some(newest.file_id))).is_some();
+    if newest.sequence <= after || !(proven || whole) {
         return None;
     }
-    let first = starts().find_map(|at| Frame::parse(&bytes[at..], Some(newest.file_id)))?;
     let start_after = first.sequence - 1;
     Some(Header {
         file_id: newest.file_id,
@@ -283,12 +304,16 @@ impl<'a> Replayer<'a> {
             }
         }
         candidate.end = wide(scan.end().next_multiple_of(BLOCK_BYTES));
-        candidate.file.fresh = candidate.header.closed && is_zero(contents.bytes.get(BLOCK_BYTES..).unwrap_or(&[]));
+        let behind_header = contents.bytes.get(BLOCK_BYTES..).unwrap_or(&[]);
+        candidate.file.fresh = candidate.header.closed && is_zero(behind_header);
+        candidate.file.shape.frames_torn = !begin_soundly(behind_header);
         let contributed = self.accepted > before;
         if contributed {
             self.tail = self.tail_of(&candidate.file, &scan);
         }
-        if damaged || (candidate.salvaged && contributed) {
+        // A header that a power cut met while the file was to be used again is no damage: all that
+        // the file holds is in other files as well, or an idle frame.
+        if damaged || (candidate.salvaged && candidate.data > 0) {
             self.quarantine(candidate)?;
         }
         Ok(())
