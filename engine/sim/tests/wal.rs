@@ -178,11 +178,11 @@ impl History {
         self.after += self.dice.below(last - self.after + 1);
         let after = self.after;
         self.log_mut().release(after)?;
-        if after == last {
+        if after == last && !self.sim.disk.is_off() {
             assert_eq!(self.log_mut().bytes(), 0);
+            let files = log_files(&self.sim.disk).len();
+            assert!(files <= 4, "{files} files are kept");
         }
-        let files = log_files(&self.sim.disk).len() as u64 * OPTIONS.file_bytes;
-        assert!(files <= self.log_mut().bytes() + OPTIONS.file_bytes * 5, "{files} bytes are kept");
         Ok(())
     }
 
@@ -222,7 +222,9 @@ fn a_crash_at_any_sync_loses_nothing_acknowledged() {
         for k in 1..=count_syncs(seed, 60) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);
-            assert!(history.run(60).is_err());
+            // An error while preparing shows only with the next group, and there may be none.
+            let _ = history.run(60);
+            assert!(history.sim.disk.is_off());
             for fate in fates() {
                 let story = format!("seed {seed}, sync {k}, {fate:?}");
                 let sim = with_disk(&history.sim, history.sim.disk.fork());
@@ -245,7 +247,8 @@ fn a_crash_during_recovery_changes_nothing() {
         for k in (1..=count_syncs(seed, 40)).step_by(2) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);
-            assert!(history.run(40).is_err());
+            let _ = history.run(40);
+            assert!(history.sim.disk.is_off());
             for (fate, again) in fates().zip(fates().skip(1)) {
                 let crashed = history.sim.disk.fork();
                 crashed.restart(fate);

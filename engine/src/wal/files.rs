@@ -26,10 +26,13 @@ pub(super) struct LogFile {
     /// Whether all bytes that its present use has not written are known to be zero.
     pub fresh: bool,
     pub shape: Shape,
+    /// Whether the disk refused to read some of it.
+    pub unreadable: bool,
 }
 
-/// What a file begins with. A power cut while a file is begun must not leave both a damaged header
-/// and torn frames, for that is how damage looks.
+/// What a file begins with. While a header is written, zeros or a valid frame stand behind it;
+/// while carried frames are written, zeros stand before them. So a power cut never leaves both a
+/// damaged header and torn frames, for that is how damage looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Shape {
     /// It begins with neither a header nor a block of zeros.
@@ -110,7 +113,7 @@ impl Store {
             let path = self.folder.join(&name);
             let file = self.disk.open(&path, mode).map_err(|error| Error::io("opening", &path, &error))?;
             let bytes = file.len().map_err(|error| Error::io("opening", &path, &error))?;
-            files.push(LogFile { path, file, bytes, fresh: false, shape: Shape::HEADED });
+            files.push(LogFile { path, file, bytes, fresh: false, shape: Shape::HEADED, unreadable: false });
         }
         Ok(files)
     }
@@ -139,9 +142,9 @@ impl Store {
         self.file_bytes.max(LOG_FILE_BYTES)
     }
 
-    /// Whether a file has the length that new files have.
+    /// Whether a file may be used again: it has the length that new files have, and can be read.
     pub fn fits(&self, file: &LogFile) -> bool {
-        file.bytes == self.file_bytes
+        file.bytes == self.file_bytes && !file.unreadable
     }
 
     /// Begins a new file, if the disk has room for all of it.
@@ -183,6 +186,7 @@ impl Store {
                 bytes: self.file_bytes,
                 fresh: true,
                 shape: Shape::SOUND,
+                unreadable: false,
             })),
             // Directories take space too. The name may be the old or the new one.
             Err(error) if error.kind() == ErrorKind::Exhausted => {

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// Prepared files that are kept; what is released beyond them is removed.
 const SPARES_MAX: usize = 2;
 /// Least zeros written to the next spare with each group, so that no group waits for a whole file.
-const PREPARE_BYTES_MIN: u64 = 1 << 20;
+const PREPARE_BYTES_MIN: u64 = 256 << 10;
 
 /// The writer of the log; [`Log::recover`] opens it.
 ///
