@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -177,11 +178,11 @@ impl History {
         self.after += self.dice.below(last - self.after + 1);
         let after = self.after;
         self.log_mut().release(after)?;
-        if after == last {
+        if after == last && !self.sim.disk.is_off() {
             assert_eq!(self.log_mut().bytes(), 0);
+            let files = log_files(&self.sim.disk).len();
+            assert!(files <= 4, "{files} files are kept");
         }
-        let files = log_files(&self.sim.disk).len() as u64 * OPTIONS.file_bytes;
-        assert!(files <= self.log_mut().bytes() + OPTIONS.file_bytes * 5, "{files} bytes are kept");
         Ok(())
     }
 
@@ -195,6 +196,12 @@ impl History {
         assert!(attempted.starts_with(rest), "{story}: more than was written came back");
         assert_eq!((&replay.lost, &replay.quarantined), (&vec![], &vec![]), "{story}");
     }
+}
+
+/// `count` seeds from `first` on, or as many as the environment says.
+fn seeds(first: u64, count: u64) -> Range<u64> {
+    let count = std::env::var("WAL_SEEDS").map_or(count, |text| text.parse().expect("a number of seeds"));
+    first..first + count
 }
 
 fn fates() -> impl Iterator<Item = Fate> {
@@ -211,11 +218,13 @@ fn count_syncs(seed: u64, steps: u32) -> u64 {
 
 #[test]
 fn a_crash_at_any_sync_loses_nothing_acknowledged() {
-    for seed in 0..6 {
+    for seed in seeds(0, 6) {
         for k in 1..=count_syncs(seed, 60) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);
-            assert!(history.run(60).is_err());
+            // An error while preparing shows only with the next group, and there may be none.
+            let _ = history.run(60);
+            assert!(history.sim.disk.is_off());
             for fate in fates() {
                 let story = format!("seed {seed}, sync {k}, {fate:?}");
                 let sim = with_disk(&history.sim, history.sim.disk.fork());
@@ -234,11 +243,12 @@ fn a_crash_at_any_sync_loses_nothing_acknowledged() {
 
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
-    for seed in 10..13 {
+    for seed in seeds(10, 3) {
         for k in (1..=count_syncs(seed, 40)).step_by(2) {
             let mut history = History::new(seed);
             history.sim.disk.crash_at_sync(k);
-            assert!(history.run(40).is_err());
+            let _ = history.run(40);
+            assert!(history.sim.disk.is_off());
             for (fate, again) in fates().zip(fates().skip(1)) {
                 let crashed = history.sim.disk.fork();
                 crashed.restart(fate);

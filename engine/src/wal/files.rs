@@ -25,6 +25,27 @@ pub(super) struct LogFile {
     pub bytes: u64,
     /// Whether all bytes that its present use has not written are known to be zero.
     pub fresh: bool,
+    pub shape: Shape,
+    /// Whether the disk refused to read some of it.
+    pub unreadable: bool,
+}
+
+/// What a file begins with. While a header is written, zeros or a valid frame stand behind it;
+/// while carried frames are written, zeros stand before them. So a power cut never leaves both a
+/// damaged header and torn frames, for that is how damage looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    /// It begins with neither a header nor a block of zeros.
+    pub header_damaged: bool,
+    /// What follows the header begins with neither a valid frame nor a block of zeros.
+    pub frames_torn: bool,
+}
+
+impl Shape {
+    /// That of a file which the log has written itself.
+    pub const SOUND: Shape = Shape { header_damaged: false, frames_torn: false };
+    /// That of a file with a header of which nothing more is known.
+    pub const HEADED: Shape = Shape { header_damaged: false, frames_torn: true };
 }
 
 /// The bytes of a file as far as they can be read.
@@ -92,7 +113,7 @@ impl Store {
             let path = self.folder.join(&name);
             let file = self.disk.open(&path, mode).map_err(|error| Error::io("opening", &path, &error))?;
             let bytes = file.len().map_err(|error| Error::io("opening", &path, &error))?;
-            files.push(LogFile { path, file, bytes, fresh: false });
+            files.push(LogFile { path, file, bytes, fresh: false, shape: Shape::HEADED, unreadable: false });
         }
         Ok(files)
     }
@@ -121,9 +142,9 @@ impl Store {
         self.file_bytes.max(LOG_FILE_BYTES)
     }
 
-    /// Whether a file has the length that new files have.
+    /// Whether a file may be used again: it has the length that new files have, and can be read.
     pub fn fits(&self, file: &LogFile) -> bool {
-        file.bytes == self.file_bytes
+        file.bytes == self.file_bytes && !file.unreadable
     }
 
     /// Begins a new file, if the disk has room for all of it.
@@ -159,7 +180,14 @@ impl Store {
         let path = preparation.path.with_extension("log");
         let renamed = self.disk.rename(&preparation.path, &path).and_then(|()| self.disk.sync_dir(&self.folder));
         match renamed.map_err(|error| Error::io("preparing", &path, &error)) {
-            Ok(()) => Ok(Prepared::Done(LogFile { path, file: preparation.file, bytes: self.file_bytes, fresh: true })),
+            Ok(()) => Ok(Prepared::Done(LogFile {
+                path,
+                file: preparation.file,
+                bytes: self.file_bytes,
+                fresh: true,
+                shape: Shape::SOUND,
+                unreadable: false,
+            })),
             // Directories take space too. The name may be the old or the new one.
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 let old = self.disk.remove(&preparation.path);

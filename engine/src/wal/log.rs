@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LogOptions;
-use super::files::{LogFile, Preparation, Prepared, Store, write_zeros};
+use super::files::{LogFile, Preparation, Prepared, Shape, Store, write_zeros};
 use super::frame::{Frame, group_bytes};
 use super::header::Header;
 use crate::env::Random;
@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// Prepared files that are kept; what is released beyond them is removed.
 const SPARES_MAX: usize = 2;
 /// Least zeros written to the next spare with each group, so that no group waits for a whole file.
-const PREPARE_BYTES_MIN: u64 = 1 << 20;
+const PREPARE_BYTES_MIN: u64 = 256 << 10;
 
 /// The writer of the log; [`Log::recover`] opens it.
 ///
@@ -276,7 +276,11 @@ impl Log {
         self.number += 1;
         let header = self.next_header(start, false);
         let mut used = Used { file, id: header.file_id, end: wide(BLOCK_BYTES), data: 0 };
+        self.clean(&mut used.file)?;
         if !start.carried.is_empty() {
+            if !used.file.fresh {
+                self.write_block(&used.file, 0, &[0; BLOCK_BYTES])?;
+            }
             self.buffer.clear();
             for (sequence, payload) in start.carried {
                 self.encode(used.id, *sequence, start.after, payload);
@@ -292,6 +296,18 @@ impl Log {
         Ok(())
     }
 
+    /// Gives a file a sound shape, one step after the other.
+    fn clean(&self, file: &mut LogFile) -> Result<()> {
+        if file.shape.header_damaged {
+            self.write_block(file, 0, &[0; BLOCK_BYTES])?;
+        }
+        if file.shape.frames_torn {
+            self.write_block(file, wide(BLOCK_BYTES), &[0; BLOCK_BYTES])?;
+        }
+        file.shape = Shape::SOUND;
+        Ok(())
+    }
+
     fn next_header(&self, start: &Start<'_>, closed: bool) -> Header {
         Header {
             file_id: self.random.next(),
@@ -304,7 +320,11 @@ impl Log {
     }
 
     fn write_header(&self, file: &LogFile, header: Header) -> Result<()> {
-        let written = file.file.write_all_at(&header.encode(), 0).and_then(|()| file.file.sync_data());
+        self.write_block(file, 0, &header.encode())
+    }
+
+    fn write_block(&self, file: &LogFile, offset: u64, block: &[u8]) -> Result<()> {
+        let written = file.file.write_all_at(block, offset).and_then(|()| file.file.sync_data());
         written.map_err(|error| failed(&file.path, &error))
     }
 

@@ -9,9 +9,11 @@
 //! 2. A group begins at a multiple of 4 KiB, so the running log never rewrites an acknowledged byte.
 //! 3. At most one group is unsynced at any time, and each frame says through which sequence all
 //!    frames were synced when it was written (*durable-through*).
-//! 4. The header of a file, with a new random id, is synced before the first frame is written
-//!    under that id: what a recycled file held before cannot pass for its frames.
-//! 5. The header lies in one sector of 512 bytes, so that a power cut leaves the old or the new.
+//! 4. What a recycled file held before cannot pass for its frames: they carry the new random id of
+//!    its header. The header is synced before the first frame is written; only recovery writes the
+//!    frames it carries over before the header that makes them count.
+//! 5. The header lies in one sector of 512 bytes. While it is written, the block behind it is zero
+//!    or begins with a valid frame, so that a torn header can be told from a damaged file.
 //! 6. Log files get their space before they get their name; appending never extends a file.
 //! 7. After a failed write or sync nothing is appended any more. A sync is never tried again.
 //! 8. Frames of a file count only up to the `start_after` of the file that follows it.
@@ -22,6 +24,7 @@ mod header;
 mod log;
 mod recover;
 mod scan;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod verify;

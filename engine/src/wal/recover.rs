@@ -1,16 +1,17 @@
 //! Recovery: from the files of the log to the frames that were accepted.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{Contents, LogFile, Store};
+use super::files::{LogFile, Store};
 use super::frame::{Frame, group_bytes};
-use super::header::{Header, NoHeader};
-use super::log::{Log, Standing, Start, Used};
+use super::header::Header;
+use super::log::{Log, Standing, Start};
 use super::scan::{Scan, Step};
+use super::survey::{Candidate, Survey, begin_soundly, is_zero};
 use super::{LogOptions, Replay};
-use crate::env::{Env, File, OpenMode};
+use crate::env::{Env, File};
 use crate::format::wide;
 use crate::limits::BLOCK_BYTES;
 use crate::{Error, ErrorKind, Result};
@@ -94,122 +95,11 @@ impl Log {
     }
 }
 
-/// A file whose frames may count.
-struct Candidate {
-    file: LogFile,
-    header: Header,
-    /// Whether the header is guessed from the frames, because it cannot be read.
-    salvaged: bool,
-    /// Where the frames that count end.
-    end: u64,
-    /// The last sequence with a payload that was taken from this file.
-    data: u64,
-    quarantined: bool,
-}
-
-impl Candidate {
-    fn new(file: LogFile, header: Header, salvaged: bool) -> Candidate {
-        Candidate { file, header, salvaged, end: wide(BLOCK_BYTES), data: 0, quarantined: false }
-    }
-
-    fn hand_to(self, log: &mut Log, after: u64) {
-        let Candidate { file, header, end, data, .. } = self;
-        if data > after {
-            log.live.push(Used { file, id: header.file_id, end, data });
-        } else {
-            log.spares.push(file);
-        }
-    }
-}
-
-/// The files of the log by what their headers say.
-struct Survey {
-    candidates: Vec<Candidate>,
-    /// Files that hold nothing.
-    free: Vec<LogFile>,
-    quarantined: Vec<std::path::PathBuf>,
-}
-
-impl Survey {
-    fn of(store: &mut Store, after: u64) -> Result<Survey> {
-        let mut survey = Survey { candidates: Vec::new(), free: Vec::new(), quarantined: Vec::new() };
-        for file in store.files(OpenMode::Write)? {
-            survey.add(store, file, after)?;
-        }
-        survey.candidates.sort_by_key(|it| (it.header.start_after, it.header.number));
-        Ok(survey)
-    }
-
-    fn add(&mut self, store: &Store, mut file: LogFile, after: u64) -> Result<()> {
-        let block = store.read(&file, wide(BLOCK_BYTES))?;
-        match Header::parse(&block.bytes) {
-            Ok(header) if header.file_bytes <= store.read_bytes_max() => {
-                self.candidates.push(Candidate::new(file, header, false));
-                return Ok(());
-            }
-            Ok(header) => return Err(foreign(&file, format!("it has files of {} bytes", header.file_bytes))),
-            Err(NoHeader::Version(version)) => return Err(foreign(&file, format!("it has version {version}"))),
-            Err(NoHeader::Unused | NoHeader::Damaged(_)) => {}
-        }
-        let contents = store.read(&file, store.read_bytes_max())?;
-        if let Some(header) = salvage(&contents.bytes, after) {
-            self.candidates.push(Candidate::new(file, header, true));
-            return Ok(());
-        }
-        let fits = store.fits(&file);
-        if !(fits && never_began(&contents)) {
-            self.quarantined.push(store.quarantine(&file)?);
-        }
-        if fits {
-            file.fresh = !contents.unreadable && is_zero(&contents.bytes);
-            self.free.push(file);
-        }
-        Ok(())
-    }
-}
-
-/// Whether a file without a readable header cannot have held accepted frames: nothing was ever
-/// written behind the header, or a power cut met the header while the file, whose frames are all
-/// released, was to be used again.
-fn never_began(contents: &Contents) -> bool {
-    let frames = &contents.bytes[BLOCK_BYTES..];
-    !contents.unreadable && (is_zero(frames) || Frame::parse(frames, None).is_some())
-}
-
-/// The header of a file as its frames tell it, if any of them is above `after`. Frames of several
-/// ids are from earlier uses of the file; the highest sequence is of the last one.
-fn salvage(bytes: &[u8], after: u64) -> Option<Header> {
-    let starts = || (BLOCK_BYTES..bytes.len()).step_by(BLOCK_BYTES);
-    let newest = starts().filter_map(|at| Frame::parse(&bytes[at..], None)).max_by_key(|frame| frame.sequence)?;
-    if newest.sequence <= after {
-        return None;
-    }
-    let first = starts().find_map(|at| Frame::parse(&bytes[at..], Some(newest.file_id)))?;
-    let start_after = first.sequence - 1;
-    Some(Header {
-        file_id: newest.file_id,
-        number: u64::MAX,
-        start_after,
-        data_through: start_after,
-        file_bytes: wide(bytes.len()),
-        closed: false,
-    })
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
-fn foreign(file: &LogFile, why: String) -> Error {
-    let what = format!("opening {} failed", file.path.display());
-    Error::new(ErrorKind::Unusable, what, why, "open the archive with the version that wrote it")
-}
-
 /// The last group of the log. Nothing says that it was ever synced: the page cache may hold what
 /// the disk never took, also after a failed sync. It is therefore written anew to another file.
 struct Tail {
     file: Arc<dyn File>,
-    path: std::path::PathBuf,
+    path: PathBuf,
     /// All frames up to this were synced.
     durable: u64,
     /// The last of those with a payload.
@@ -282,13 +172,18 @@ impl<'a> Replayer<'a> {
                 Step::Frame(_) => {}
             }
         }
+        candidate.file.unreadable = contents.unreadable;
         candidate.end = wide(scan.end().next_multiple_of(BLOCK_BYTES));
-        candidate.file.fresh = candidate.header.closed && is_zero(contents.bytes.get(BLOCK_BYTES..).unwrap_or(&[]));
+        let behind_header = contents.bytes.get(BLOCK_BYTES..).unwrap_or(&[]);
+        candidate.file.fresh = candidate.header.closed && is_zero(behind_header);
+        candidate.file.shape.frames_torn = !begin_soundly(behind_header);
         let contributed = self.accepted > before;
         if contributed {
             self.tail = self.tail_of(&candidate.file, &scan);
         }
-        if damaged || (candidate.salvaged && contributed) {
+        // A header that a power cut met while the file was to be used again is no damage: all that
+        // the file holds is in other files as well, or an idle frame.
+        if damaged || (candidate.salvaged && candidate.data > 0) {
             self.quarantine(candidate)?;
         }
         Ok(())

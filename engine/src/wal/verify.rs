@@ -1,5 +1,6 @@
 //! Checks the log of an archive that is not open.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,14 +24,17 @@ pub struct LogDamage {
     pub why: String,
 }
 
-/// Checks the log files in the folder `dir`, of which nothing is changed; `after` is the
-/// last sequence that segments hold.
+/// Checks the log files in the folder `dir`, of which nothing is changed; `after` is the last
+/// sequence that segments hold. A folder that is not there has no damage.
 ///
 /// After [`super::Log::close`] every byte is checked: each file is a header and zeros. In a log
 /// that was not closed, what follows the last frame cannot be told from a group that was being
 /// written; there the frames are checked that are known to have been synced.
 pub fn verify(disk: &Arc<dyn Disk>, dir: &Path, after: u64) -> Result<Vec<LogDamage>> {
     let mut store = Store::look(disk, dir, LogOptions::default().file_bytes);
+    if matches!(disk.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
     let mut damages = Vec::new();
     let mut open = Vec::new();
     for file in store.files(OpenMode::Read)? {
