@@ -121,7 +121,7 @@ impl Driver {
             }
         }
         if self.give_up_at().is_some_and(|at| Instant::now() >= at) {
-            return Err(self.gave_up(&error.to_string()));
+            return Err(self.gave_up(error.why()));
         }
         Ok(false)
     }
@@ -138,9 +138,9 @@ impl Driver {
         Some(self.waiting_since? + self.plan.give_up?)
     }
 
-    fn gave_up(&self, last: &str) -> Error {
+    fn gave_up(&self, why: &str) -> Error {
         let after = self.plan.give_up.unwrap_or_default();
-        let why = format!("no progress for {} s, at last: {last}", after.as_secs_f64());
+        let why = format!("no progress for {} s ({why})", after.as_secs_f64());
         Error::new(ErrorKind::Unavailable, self.what(), why, "check that the server runs and can be reached")
     }
 

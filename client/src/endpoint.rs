@@ -10,7 +10,7 @@ use tagus_proto::{INGEST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, v1};
 use tonic::Streaming;
 use tonic::transport::{Channel, Uri};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, root_cause};
 
 /// Time that a TCP connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,16 +75,6 @@ impl Endpoint {
         let advice = "check that the server runs there and that the address is right";
         Error::new(ErrorKind::Unavailable, what, root_cause(error), advice)
     }
-}
-
-/// The innermost source says what happened ("Connection refused"); the layers above repeat
-/// "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 /// A connection to a server. Cheap to clone; clones share it. It comes back by itself after a

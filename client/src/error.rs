@@ -35,7 +35,9 @@ pub struct Error(Box<Parts>);
 #[derive(Clone, Debug)]
 struct Parts {
     kind: ErrorKind,
-    text: String,
+    what: String,
+    why: String,
+    advice: &'static str,
 }
 
 /// The client's result.
@@ -43,13 +45,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl fmt::Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let Parts { what, why, advice, .. } = self;
+        // A message of the server is complete by itself.
+        if what.is_empty() { f.write_str(why) } else { write!(f, "{what} failed: {why}; {advice}") }
     }
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, what: impl fmt::Display, why: impl fmt::Display, advice: &str) -> Error {
-        Error(Box::new(Parts { kind, text: format!("{what} failed: {why}; {advice}") }))
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>, why: impl Into<String>, advice: &'static str) -> Error {
+        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice }))
     }
 
     /// An answer of the server to `what`. The server words its errors in full; an answer without
@@ -58,10 +62,19 @@ impl Error {
         let kind = kind_of(status.code());
         let message = one_line(status.message());
         if message.contains(" failed: ") {
-            return Error(Box::new(Parts { kind, text: message }));
+            return Error::new(kind, "", message, "");
         }
-        let why = if message.is_empty() { status.code().description().to_owned() } else { message };
+        let why = match std::error::Error::source(status) {
+            Some(source) => one_line(&root_cause(source)),
+            None if message.is_empty() => status.code().description().to_owned(),
+            None => message,
+        };
         Error::new(kind, what, why, advice_on(kind))
+    }
+
+    /// Why it failed, without the other parts where they are known apart.
+    pub(crate) fn why(&self) -> &str {
+        &self.0.why
     }
 
     /// What the caller can do.
@@ -93,6 +106,16 @@ fn advice_on(kind: ErrorKind) -> &'static str {
         ErrorKind::Unavailable => "check that the server runs and can be reached",
         ErrorKind::DataLoss | ErrorKind::Server => "look into the server's log",
     }
+}
+
+/// The innermost source says what happened ("Connection refused"); the layers above repeat
+/// "transport error".
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// Messages come from outside: line breaks and control characters would break the one line.
