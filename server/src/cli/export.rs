@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use tagus_engine::status::Status;
 use tagus_engine::tag::TagType;
 use tagus_proto::v1;
@@ -120,7 +120,6 @@ impl Export<'_> {
             None => return Ok(()),
             Some(broken) => broken,
         };
-        tracing::debug!("taking up a query that broke");
         let again = Rows::query(self.connection, query(tag, from, self.to)).await;
         match self.copy(tag, &mut from, again).await? {
             None => Ok(()),

@@ -131,11 +131,6 @@ impl<R: Read> Reader<R> {
         !self.buffer[self.unread.clone()].contains(&b'\n')
     }
 
-    /// The source.
-    pub fn source(&self) -> &R {
-        &self.source
-    }
-
     fn is_blank(&self) -> bool {
         matches!(self.fields[..], [Field { start, end, quoted: false, .. }] if start == end)
     }

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn integers_have_the_unit_that_was_told() {
         for (unit, number) in [
-            (TimeUnit::S, 1_767_268_815),
+            (TimeUnit::S, 1_767_268_815_i64),
             (TimeUnit::Ms, 1_767_268_815_000),
             (TimeUnit::Us, 1_767_268_815_000_000),
             (TimeUnit::Ns, 1_767_268_815_000_000_000),
