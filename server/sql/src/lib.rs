@@ -12,6 +12,7 @@ mod counting;
 mod error;
 mod functions;
 mod names;
+mod newest;
 mod output;
 mod samples;
 mod service;

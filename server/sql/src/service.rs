@@ -8,6 +8,8 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use tagus_engine::Engine;
 
@@ -16,6 +18,7 @@ use crate::check::SQL_NESTING_MAX;
 use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
+use crate::newest::NewestOfEachTag;
 use crate::session::Session;
 
 /// What queries may use.
@@ -56,6 +59,7 @@ impl SqlService {
             .with_runtime_env(runtime)
             .with_catalog_list(catalog::catalogs()?)
             .with_optimizer_rule(Arc::new(CountWithoutReading))
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         for function in functions::all() {
             state.register_udf(Arc::new(function))?;
@@ -78,6 +82,15 @@ impl SqlService {
     pub fn memory_used(&self) -> usize {
         self.shared.state.runtime_env().memory_pool.reserved()
     }
+}
+
+/// DataFusion's rules and ours: after sorts know how many rows they keep, and before filters that
+/// are filled while a plan runs are tied to its nodes.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
+    rules.insert(place, Arc::new(NewestOfEachTag));
+    rules
 }
 
 fn config(options: &SqlOptions) -> SessionConfig {

@@ -13,7 +13,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::AcrossPartitions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{ConstExpr, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
+use datafusion::config::ConfigOptions;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
@@ -24,6 +26,7 @@ use tagus_engine::scan::Order;
 
 use super::batch::Layout;
 use super::plan::{RowCount, SamplePlan, Sorted};
+use super::predicate::Predicate;
 use super::{column, schema, stream};
 use crate::context::Reading;
 use crate::output::ZONE;
@@ -36,6 +39,9 @@ pub(crate) struct SampleScanExec {
     layout: Layout,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// Filters that a join fills while it runs: they can only spare tags, and a copy of the plan
+    /// does without them.
+    hints: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl SampleScanExec {
@@ -53,7 +59,29 @@ impl SampleScanExec {
             layout,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+            hints: Vec::new(),
         })
+    }
+
+    /// The same node with another plan.
+    fn replanned(&self, plan: SamplePlan) -> Result<Arc<SampleScanExec>> {
+        Ok(Arc::new(SampleScanExec { hints: self.hints.clone(), ..SampleScanExec::new(plan)? }))
+    }
+
+    /// The newest (or oldest) `limit` rows of each tag, for a sort by time that keeps no more.
+    /// `None` where `order` does not begin with the time or the rows are limited already.
+    pub(crate) fn with_ends_only(
+        &self,
+        order: &[PhysicalSortExpr],
+        limit: usize,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(sort) = order.first() else { return Ok(None) };
+        let column = sort.expr.downcast_ref::<Column>().and_then(|column| self.plan.projection.get(column.index()));
+        if column != Some(&column::TIME) || self.plan.spec.limit.is_some() || self.plan.spec.limit_per_tag.is_some() {
+            return Ok(None);
+        }
+        let order = if sort.options.descending { Order::Descending } else { Order::Ascending };
+        Ok(Some(self.replanned(self.plan.in_order(order).limited_by_tag(limit))?))
     }
 
     /// What it reads.
@@ -132,6 +160,9 @@ impl DisplayAs for SampleScanExec {
         if let Some(limit) = plan.spec.limit_per_tag {
             write!(f, "{separator}limit_per_tag={limit}")?;
         }
+        if !self.hints.is_empty() {
+            write!(f, "{separator}tags from a join")?;
+        }
         write!(f, "{separator}partitions={}", self.partitions())
     }
 }
@@ -168,8 +199,13 @@ impl ExecutionPlan for SampleScanExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for hint in &self.hints {
+            if f(hint)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -190,7 +226,14 @@ impl ExecutionPlan for SampleScanExec {
             return Err(DataFusionError::Internal(format!("SampleScanExec has no partition {partition}")));
         }
         let reading = Reading::of_task(&context)?;
-        Ok(stream::open(reading, &self.plan, &self.layout, partition, context.memory_pool(), &self.metrics))
+        let scan = stream::Scan {
+            reading,
+            plan: Arc::clone(&self.plan),
+            layout: self.layout.clone(),
+            hints: self.hints.clone(),
+            partition,
+        };
+        Ok(stream::open(scan, context.memory_pool(), &self.metrics))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -202,12 +245,29 @@ impl ExecutionPlan for SampleScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        let node = SampleScanExec::new(self.plan.limited(limit)).ok()?;
-        Some(Arc::new(node))
+        let node: Arc<dyn ExecutionPlan> = self.replanned(self.plan.limited(limit)).ok()?;
+        Some(node)
     }
 
     fn fetch(&self) -> Option<usize> {
         self.plan.spec.limit.and_then(|limit| usize::try_from(limit).ok())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let filters = child_pushdown_result.parent_filters.iter().map(|result| &result.filter);
+        let hints: Vec<_> = filters.filter(|filter| Predicate::over_tags(filter).is_some()).cloned().collect();
+        // The filters stay where they are in any case.
+        let result = FilterPushdownPropagation::all_unsupported(child_pushdown_result);
+        if phase != FilterPushdownPhase::Post || hints.is_empty() {
+            return Ok(result);
+        }
+        let node = SampleScanExec { hints, ..SampleScanExec::new((*self.plan).clone())? };
+        Ok(result.with_updated_node(Arc::new(node)))
     }
 
     fn try_pushdown_sort(
@@ -220,8 +280,7 @@ impl ExecutionPlan for SampleScanExec {
         }
         match order_of_time(&self.plan, order) {
             Some(order) => {
-                let node = SampleScanExec::new(self.plan.in_order(order))?;
-                Ok(SortOrderPushdownResult::Exact { inner: Arc::new(node) })
+                Ok(SortOrderPushdownResult::Exact { inner: self.replanned(self.plan.in_order(order))? })
             }
             None => Ok(SortOrderPushdownResult::Unsupported),
         }

@@ -18,8 +18,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use batch::{Layout, TagNames, to_arrow};
+pub(crate) use exec::SampleScanExec;
 #[cfg(test)]
-pub(crate) use {exec::SampleScanExec, plan::SamplePlan};
+pub(crate) use plan::SamplePlan;
 pub(crate) use predicate::{matching_tags, only_column};
 
 use region::Bound;

@@ -15,6 +15,7 @@ use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tagus_engine::tag::TagId;
 use tagus_engine::TagTable;
@@ -72,6 +73,16 @@ impl Predicate {
         Ok(Predicate { schema, expr })
     }
 
+    /// A filter of a running plan over the column `tag` alone; `None` where it looks at others.
+    pub(crate) fn over_tags(filter: &Arc<dyn PhysicalExpr>) -> Option<Predicate> {
+        if collect_columns(filter).iter().any(|column| column.name() != "tag") {
+            return None;
+        }
+        let schema = Arc::new(super::schema().project(&[super::column::TAG]).ok()?);
+        let expr = reassign_expr_columns(Arc::clone(filter), &schema).ok()?;
+        Some(Predicate { schema, expr })
+    }
+
     /// For each of the words, whether the predicate is true.
     pub(crate) fn matches(&self, words: &[&str]) -> Result<Vec<bool>> {
         let mut matches = Vec::with_capacity(words.len());
@@ -84,6 +95,13 @@ impl Predicate {
             matches.extend(result.iter().map(|m| m == Some(true)));
         }
         Ok(matches)
+    }
+
+    /// The tags for whose names the predicate is true.
+    pub(crate) fn choose(&self, tags: &[(TagId, &str)]) -> Result<Vec<TagId>> {
+        let names: Vec<&str> = tags.iter().map(|(_, name)| *name).collect();
+        let matches = self.matches(&names)?;
+        Ok(tags.iter().zip(matches).filter(|(_, matches)| *matches).map(|((id, _), _)| *id).collect())
     }
 
     /// The words as the column has them: a dictionary in which each occurs once.
@@ -114,9 +132,7 @@ pub(crate) fn matching_tags(expr: &Expr, tags: &TagTable) -> Result<Vec<TagId>> 
         }
         None => tags.iter().map(|tag| (tag.id, tag.spec.name.as_str())).collect(),
     };
-    let names: Vec<&str> = candidates.iter().map(|(_, name)| *name).collect();
-    let matches = predicate.matches(&names)?;
-    Ok(candidates.into_iter().zip(matches).filter(|(_, matches)| *matches).map(|((id, _), _)| id).collect())
+    predicate.choose(&candidates)
 }
 
 /// Names outside of which the predicate is certainly not true, where it lists such names. It spares

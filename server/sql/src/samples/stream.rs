@@ -4,6 +4,7 @@
 //! next call starts when these are handed out, so that reading and computing overlap. No thread
 //! waits for a slow consumer, and so many partitions cannot starve each other of threads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,15 +13,19 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
-use tagus_engine::scan::ScanCursor;
+use tagus_engine::TagTable;
+use tagus_engine::scan::{ScanCursor, TagSelection};
 use tagus_engine::segment::ReadMetrics;
+use tagus_engine::tag::{Tag, TagId};
 
 use super::batch::{Layout, TagNames, to_arrow};
 use super::plan::SamplePlan;
+use super::predicate::Predicate;
 use crate::context::Reading;
 use crate::error::external;
 
@@ -28,27 +33,33 @@ use crate::error::external;
 /// keep memory small.
 const BATCHES_A_FETCH: usize = 4;
 
+/// Memory of a cursor that is not seen in its batches: pages as they were read.
+const CURSOR_BYTES: usize = 1 << 20;
+
+/// A partition to be read.
+pub(super) struct Scan {
+    pub(super) reading: Arc<Reading>,
+    pub(super) plan: Arc<SamplePlan>,
+    pub(super) layout: Layout,
+    /// Filters over `tag` that a join may have filled by now.
+    pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) partition: usize,
+}
+
 /// Opens a partition of a scan. Nothing is read before the stream is polled.
 pub(super) fn open(
-    reading: Arc<Reading>,
-    plan: &Arc<SamplePlan>,
-    layout: &Layout,
-    partition: usize,
+    scan: Scan,
     pool: &Arc<dyn MemoryPool>,
     metrics: &ExecutionPlanMetricsSet,
 ) -> SendableRecordBatchStream {
-    let schema = Arc::clone(layout.schema());
-    let names = TagNames { tags: Arc::clone(&reading.tags), engine: reading.engine.clone() };
+    let schema = Arc::clone(scan.layout.schema());
     let fetch = Fetch {
-        reading,
-        plan: Arc::clone(plan),
-        layout: layout.clone(),
-        partition,
-        names,
+        names: TagNames { tags: Arc::clone(&scan.reading.tags), engine: scan.reading.engine.clone() },
         cursor: None,
         batches: 1,
-        memory: MemoryConsumer::new(format!("SampleScanExec[{partition}]")).register(pool),
-        metrics: Metrics::new(metrics, partition),
+        memory: MemoryConsumer::new(format!("SampleScanExec[{}]", scan.partition)).register(pool),
+        metrics: Metrics::new(metrics, scan.partition),
+        scan,
     };
     let chunks = stream::try_unfold(Next::Start(Box::new(fetch)), |next| async move { next.take().await });
     let batches = chunks.map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok))).try_flatten();
@@ -80,10 +91,7 @@ impl Next {
 
 /// One partition being read.
 struct Fetch {
-    reading: Arc<Reading>,
-    plan: Arc<SamplePlan>,
-    layout: Layout,
-    partition: usize,
+    scan: Scan,
     names: TagNames,
     cursor: Option<ScanCursor>,
     /// Batches of the next fetch.
@@ -104,8 +112,8 @@ impl Fetch {
         let mut cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {
-                let metrics = Arc::clone(&self.metrics.read);
-                self.reading.view.open(&self.plan.spec, self.partition, metrics).map_err(external)?
+                self.memory.try_resize(CURSOR_BYTES)?;
+                self.open()?
             }
         };
         let mut batches = Vec::with_capacity(self.batches);
@@ -114,7 +122,7 @@ impl Fetch {
             match cursor.next() {
                 Some(batch) => {
                     let batch = batch.map_err(external)?;
-                    batches.extend(to_arrow(&batch, &self.layout, &mut self.names)?);
+                    batches.extend(to_arrow(&batch, &self.scan.layout, &mut self.names)?);
                 }
                 None => {
                     ended = true;
@@ -126,10 +134,37 @@ impl Fetch {
         self.cursor = Some(cursor);
         // These batches, and those before them that are still being handed out.
         let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        self.memory.try_resize(bytes.saturating_mul(2))?;
+        self.memory.try_resize(bytes.saturating_mul(2).saturating_add(CURSOR_BYTES))?;
         self.metrics.record(&batches);
         drop(timer);
         Ok((batches, (!ended).then_some(self)))
+    }
+}
+
+impl Fetch {
+    /// Opens the cursor, without the tags that a join has no use for.
+    fn open(&self) -> Result<ScanCursor> {
+        let Scan { reading, plan, partition, .. } = &self.scan;
+        let mut spec = Cow::Borrowed(&plan.spec);
+        for hint in self.scan.hints.iter().filter_map(Predicate::over_tags) {
+            let tags = selected(&spec.tags, &reading.tags);
+            // A hint that cannot be evaluated yet is none: the join looks at each row again.
+            if let Ok(chosen) = hint.choose(&tags)
+                && chosen.len() < tags.len()
+            {
+                self.metrics.tags_skipped.add(tags.len() - chosen.len());
+                spec.to_mut().tags = TagSelection::Ids(chosen);
+            }
+        }
+        reading.view.open(&spec, *partition, Arc::clone(&self.metrics.read)).map_err(external)
+    }
+}
+
+fn selected<'a>(selection: &TagSelection, tags: &'a TagTable) -> Vec<(TagId, &'a str)> {
+    let named = |tag: &'a Arc<Tag>| (tag.id, tag.spec.name.as_str());
+    match selection {
+        TagSelection::All => tags.iter().map(named).collect(),
+        TagSelection::Ids(ids) => ids.iter().filter_map(|id| tags.get(*id)).map(named).collect(),
     }
 }
 
@@ -137,6 +172,7 @@ impl Fetch {
 struct Metrics {
     baseline: BaselineMetrics,
     read: Arc<ReadMetrics>,
+    tags_skipped: Count,
     counters: Vec<(Count, fn(&ReadMetrics) -> &AtomicU64, u64)>,
 }
 
@@ -151,6 +187,7 @@ impl Metrics {
         Metrics {
             baseline: BaselineMetrics::new(metrics, partition),
             read: Arc::default(),
+            tags_skipped: MetricBuilder::new(metrics).counter("tags_skipped", partition),
             counters: shown
                 .into_iter()
                 .map(|(name, counter)| (MetricBuilder::new(metrics).counter(name, partition), counter, 0))
