@@ -1,1 +1,3 @@
-//! .
+//! Benchmarks, and the loads that they are measured on.
+
+pub mod plant;
