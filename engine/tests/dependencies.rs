@@ -11,6 +11,7 @@ const ALLOWED: &[&str] = &[
     "arrow-select",
     "bytes",
     "crc-fast",
+    "getrandom",
     "parking_lot",
     "parquet",
     "rustix",

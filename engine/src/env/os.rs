@@ -6,11 +6,11 @@
 use std::any::Any;
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -179,19 +179,8 @@ pub struct OsRandom;
 
 impl Random for OsRandom {
     fn next(&self) -> u64 {
-        // Where the kernel's device cannot be read, as in a bare chroot, the standard library's
+        // Where the kernel has no generator to ask, as in a bare sandbox, the standard library's
         // keys, which come from the kernel by another way, are the source.
-        random_device().unwrap_or_else(|_| RandomState::new().hash_one(Instant::now()))
+        getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(Instant::now()))
     }
-}
-
-/// 64 bits of the kernel's generator. Its device is opened once and each number is read from it,
-/// so that neither a fork nor a restored machine image repeats a number.
-fn random_device() -> io::Result<u64> {
-    static DEVICE: OnceLock<Option<fs::File>> = OnceLock::new();
-    let device = DEVICE.get_or_init(|| fs::File::open("/dev/urandom").ok());
-    let mut device = device.as_ref().ok_or(ErrorKind::NotFound)?;
-    let mut bits = [0; 8];
-    device.read_exact(&mut bits)?;
-    Ok(u64::from_le_bytes(bits))
 }

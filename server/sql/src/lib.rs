@@ -7,6 +7,7 @@
 
 mod catalog;
 mod check;
+mod codec;
 mod context;
 mod counting;
 mod error;
@@ -25,6 +26,7 @@ pub use catalog::{CATALOG, SCHEMA};
 pub use check::{
     PLAN_NODES_MAX, SQL_BYTES_MAX, SQL_CHAIN_TOKENS_MAX, SQL_EXPRESSION_DEPTH_MAX, SQL_NESTING_MAX, SQL_RELATIONS_MAX,
 };
+pub use codec::PlanCodec;
 pub use error::{SqlError, SqlErrorKind};
 pub use service::{SqlOptions, SqlService};
 pub use session::{QueryResult, Session};

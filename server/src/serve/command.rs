@@ -1,15 +1,24 @@
 //! The commands `serve` and `demo`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::parser::ValueSource;
+use tagus_client::Endpoint;
 use tagus_engine::{Error, Result};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Cli;
 use crate::cli::args::{DemoArgs, ServeArgs};
 use crate::config::Config;
+use crate::demo;
+use crate::serve::Addresses;
+
+/// The demo's plant is the same every time.
+const DEMO_SEED: u64 = 1;
+/// How much of its past is written first.
+const DEMO_HISTORY: Duration = Duration::from_secs(3600);
 
 /// `tagus serve`
 pub fn serve(args: ServeArgs) -> ExitCode {
@@ -24,7 +33,34 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 pub fn demo(args: DemoArgs) -> ExitCode {
     start_log();
     let config = Config { data: args.data.clone(), ..Config::default() };
-    ended(super::run(&config, |addresses| crate::demo::run(addresses, args)))
+    ended(super::run(&config, |addresses| simulate(addresses, args)))
+}
+
+/// Writes a simulated plant through the client, as a gateway would.
+async fn simulate(addresses: Addresses, args: DemoArgs) {
+    let url = addresses.url();
+    let options = demo::Options { seed: DEMO_SEED, tags: args.tags as usize, history: DEMO_HISTORY };
+    println!(
+        "writing a simulated plant of {} tags, with its last hour; try\n\
+         \n  tagus tags list 'site1.area1.*'\
+         \n  tagus sql \"SELECT * FROM current_values WHERE tag LIKE 'site1.area1.%' LIMIT 20\"\
+         \n  tagus sql \"SELECT tag, count(*), avg(value) FROM samples WHERE time >= now() - INTERVAL '10 minutes' GROUP BY tag\"\
+         \n  curl http://{}/metrics\n",
+        args.tags, addresses.http
+    );
+    let stop = async move {
+        match args.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = match Endpoint::new(&url) {
+        Ok(endpoint) => demo::run(endpoint, options, stop).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        eprintln!("error: {error}");
+    }
 }
 
 fn ended(result: Result<()>) -> ExitCode {

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::bytes::{physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec};
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType};
 use arrow::util::pretty::pretty_format_batches;
@@ -14,7 +19,7 @@ use tagus_engine::tag::{TagSpec, TagType};
 use tagus_engine::{Config, Engine};
 use tempfile::TempDir;
 
-use super::codec;
+use crate::codec::PlanCodec;
 use crate::check::{Checked, check};
 use crate::session::Planned;
 use crate::{QueryResult, Session, SqlError, SqlOptions, SqlService};
@@ -127,7 +132,7 @@ impl Fixture {
         assert_eq!(announced, planned.schema, "{sql}");
         let copied = Planned {
             schema: Arc::clone(&planned.schema),
-            physical: codec::copy(&planned.physical, &planned.task).unwrap_or_else(|error| panic!("{sql}: {error}")),
+            physical: through_bytes(&planned.physical, &planned.task).unwrap_or_else(|error| panic!("{sql}: {error}")),
             task: Arc::clone(&planned.task),
         };
         let rows = collect(planned.run().unwrap()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -221,4 +226,10 @@ pub(super) fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let text = pretty_format_batches(batches).unwrap().to_string();
     let rows = text.lines().filter(|line| line.starts_with('|')).skip(1);
     rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" | ")).collect()
+}
+
+/// The plan, sent through bytes.
+fn through_bytes(plan: &Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+    let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), &PlanCodec)?;
+    physical_plan_from_bytes_with_extension_codec(&bytes, task, &PlanCodec)
 }

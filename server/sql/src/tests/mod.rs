@@ -1,6 +1,5 @@
 //! The crate's behaviour as its users see it, over a real engine.
 
-mod codec;
 mod errors;
 mod fixture;
 mod model;

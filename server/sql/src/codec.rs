@@ -1,11 +1,11 @@
-//! Plans as bytes: every query of these tests also runs from a decoded copy of its plan.
+//! Plans as bytes, to be sent elsewhere; a session there has the engine. The tests run every
+//! query also from a decoded copy of its plan.
 
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_proto::bytes::{physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec};
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,11 @@ enum Node {
     Listing(ListingPlan),
 }
 
+/// Writes and reads the plan nodes of this crate; DataFusion has its own.
 #[derive(Debug)]
-struct Codec;
+pub struct PlanCodec;
 
-impl PhysicalExtensionCodec for Codec {
+impl PhysicalExtensionCodec for PlanCodec {
     fn try_decode(
         &self,
         buf: &[u8],
@@ -51,10 +52,4 @@ impl PhysicalExtensionCodec for Codec {
         };
         serde_json::to_writer(buf, &node).map_err(|error| DataFusionError::External(Box::new(error)))
     }
-}
-
-/// The plan, sent through bytes.
-pub(super) fn copy(plan: &Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-    let bytes = physical_plan_to_bytes_with_extension_codec(Arc::clone(plan), &Codec)?;
-    physical_plan_from_bytes_with_extension_codec(&bytes, task, &Codec)
 }
