@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use tagus_proto::v1::Counts;
+use tagus_engine::ingest::Counts;
 
 /// The counters of a running server; clones share them.
 #[derive(Clone)]
