@@ -1,6 +1,5 @@
 //! What the server counts. No metric names a tag or a source.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use tagus_proto::v1::Counts;
+use tagus_engine::ingest::Counts;
 
 /// The counters of a running server; clones share them.
 #[derive(Clone)]
@@ -127,9 +126,6 @@ impl Drop for Counted {
         self.0.dec();
     }
 }
-
-/// The registry with everything that is shown at `/metrics`.
-pub type SharedRegistry = Arc<Registry>;
 
 /// An empty registry whose metrics begin with `tagus_`.
 pub fn registry() -> Registry {

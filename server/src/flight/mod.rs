@@ -11,7 +11,6 @@ mod sql_info;
 mod tables;
 mod xdbc;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;

@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::http::{Door, Phase};
 use crate::limits;
 use crate::metrics::{self, Metrics};
-use crate::query::Queries;
 
 /// Where a running server is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,7 +7,7 @@ use tagus_proto::v1;
 use tonic::Code;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request};
-use tonic::codegen::http_body::Body as _;
+use tonic::codegen::Body as _;
 
 use crate::support::{START, Server, Stream, scan, series};
 
