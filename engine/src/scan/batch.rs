@@ -144,7 +144,7 @@ impl Sink for ScanStatistics {
 ///
 /// `Rows::extend_from` does the same for rows that have all columns.
 pub(super) fn append(to: &mut Rows, len: usize, from: &Rows, range: Range<usize>, columns: Columns) {
-    if columns == Columns::NONE {
+    if columns.is_empty() {
         return;
     }
     let added = range.len();
@@ -175,7 +175,7 @@ fn append_lazily<T: Clone>(column: &mut Vec<T>, len: usize, added: usize, values
 
 /// Empties the columns that were not asked.
 fn drop_columns(rows: &mut Rows, columns: Columns) {
-    if columns == Columns::NONE {
+    if columns.is_empty() {
         rows.times.clear();
     }
     if !columns.contains(Columns::VALUE) {

@@ -81,6 +81,8 @@ impl ReadView {
             let why = format!("the plan goes to log sequence {}, the view to {}", spec.through, self.through());
             return Err(Error::new(ErrorKind::Conflict, what(), why, "open it on a newer view"));
         }
+        let used = self.segments.iter().filter(|s| cells.iter().any(|cell| touches(s.meta(), cell))).count();
+        metrics.skip_segments((self.segments.len() - used) as u64);
         let reading = Reading::of(spec, sizes, metrics);
         let limits =
             Limits { rows: spec.limit.unwrap_or(u64::MAX), rows_per_tag: spec.limit_per_tag.unwrap_or(u64::MAX) };

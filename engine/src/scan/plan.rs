@@ -5,7 +5,6 @@ use super::spec::{Order, ScanCell, ScanRequest, ScanSpec, TagSelection};
 use super::{ReadView, touches};
 use crate::error::Result;
 use crate::limits::PAGE_ROWS;
-use crate::segment::Columns;
 use crate::tag::TagId;
 
 /// How finely a scan is cut.
@@ -107,7 +106,7 @@ impl ReadView {
 
     fn cuts(&self, request: &ScanRequest, loads: &[Load], partitions: usize, grain: Grain) -> Result<Vec<Cut>> {
         // Counting needs whole runs, and a limit ends a tag early: cuts by time would hurt both.
-        let by_time = request.columns != Columns::NONE && request.limit.is_none() && request.limit_per_tag.is_none();
+        let by_time = !request.columns.is_empty() && request.limit.is_none() && request.limit_per_tag.is_none();
         let mut cuts = Vec::new();
         for place in places(loads, partitions) {
             let load = &loads[place.load];

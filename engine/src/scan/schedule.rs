@@ -15,7 +15,7 @@ use super::spec::{Order, TagSelection};
 use super::sweep::{Shared, SharedSource, Sweep};
 use super::{ReadView, ScanCell};
 use crate::error::Result;
-use crate::segment::{Columns, Segment};
+use crate::segment::Segment;
 use crate::tag::TagId;
 
 /// A piece of a scan, in scan order.
@@ -156,7 +156,7 @@ impl Schedule {
 
     fn plan_tag(&mut self, group: Vec<TagSource>) {
         let tag = group[0].tag;
-        let counts = self.reading.columns == Columns::NONE;
+        let counts = self.reading.columns.is_empty();
         if counts && let Some(found) = counted(&group, &self.reading) {
             self.planned.push_back(Planned::Counted(tag, found));
         } else if counts && group.iter().any(|source| source.rows() > self.rows_small()) {

@@ -68,7 +68,6 @@ pub struct ScanSpec {
     /// Which qualities.
     pub qualities: QualitySet,
     /// Which columns are filled.
-    #[serde(with = "columns")]
     pub columns: Columns,
     /// The order within a tag.
     pub order: Order,
@@ -169,30 +168,5 @@ impl QualitySet {
 impl FromIterator<Quality> for QualitySet {
     fn from_iter<I: IntoIterator<Item = Quality>>(qualities: I) -> QualitySet {
         qualities.into_iter().fold(QualitySet::NONE, QualitySet::with)
-    }
-}
-
-/// Columns as bits: 1 times, 2 values, 4 texts, 8 statuses.
-mod columns {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::segment::Columns;
-
-    const BITS: [(u8, Columns); 4] =
-        [(1, Columns::TIME), (2, Columns::VALUE), (4, Columns::TEXT), (8, Columns::STATUS)];
-
-    pub(super) fn serialize<S: Serializer>(columns: &Columns, serializer: S) -> Result<S::Ok, S::Error> {
-        let bits = BITS.iter().filter(|(_, column)| columns.contains(*column)).fold(0, |bits, (bit, _)| bits | bit);
-        serializer.serialize_u8(bits)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Columns, D::Error> {
-        let bits = u8::deserialize(deserializer)?;
-        if bits > 15 {
-            return Err(D::Error::custom("columns have at most four bits"));
-        }
-        let columns = BITS.iter().filter(|(bit, _)| bits & bit != 0);
-        Ok(columns.fold(Columns::NONE, |columns, (_, column)| columns | *column))
     }
 }

@@ -35,8 +35,11 @@ mod tests;
 mod verify;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::ops::BitOr;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -119,16 +122,31 @@ impl BitOr for Columns {
 /// Counts what reading costs; shared by all readers of a query.
 #[derive(Debug, Default)]
 pub struct ReadMetrics {
-    segments_read: AtomicU64,
+    /// By segment id.
+    segments: Mutex<BTreeMap<u64, PageCount>>,
+    segments_skipped: AtomicU64,
     pages_read: AtomicU64,
-    pages_skipped: AtomicU64,
+    rows_read: AtomicU64,
     bytes_read: AtomicU64,
 }
 
+/// Data pages of a segment that was read, counted in each column.
+#[derive(Debug, Default)]
+struct PageCount {
+    all: u64,
+    read: u64,
+}
+
 impl ReadMetrics {
-    /// Readers that read at least one row; a segment read twice counts twice.
+    /// Segments of which at least one row was asked for.
     pub fn segments_read(&self) -> u64 {
-        self.segments_read.load(Ordering::Relaxed)
+        self.segments.lock().len() as u64
+    }
+
+    /// Segments of the read view that a scan did not look into, since they have no row of its
+    /// tags and times.
+    pub fn segments_skipped(&self) -> u64 {
+        self.segments_skipped.load(Ordering::Relaxed)
     }
 
     /// Data pages read, counted in each column.
@@ -136,14 +154,33 @@ impl ReadMetrics {
         self.pages_read.load(Ordering::Relaxed)
     }
 
-    /// Data pages of the segments that were read which did not have to be read.
+    /// Data pages of the segments that were read which did not have to be read. It is right when
+    /// reading has ended: what a reader reads counts when it is dropped.
     pub fn pages_skipped(&self) -> u64 {
-        self.pages_skipped.load(Ordering::Relaxed)
+        self.segments.lock().values().map(|pages| pages.all.saturating_sub(pages.read)).sum()
+    }
+
+    /// Rows decoded from segments.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
     }
 
     /// Bytes read from disk for rows, tails excluded.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a scan has no use for some segments.
+    pub(crate) fn skip_segments(&self, count: u64) {
+        ReadMetrics::add(&self.segments_skipped, count);
+    }
+
+    /// Notes that a segment of so many pages is read, and so many of them more than before.
+    fn count_pages(&self, segment: u64, all: u64, read: u64) {
+        let mut segments = self.segments.lock();
+        let pages = segments.entry(segment).or_default();
+        pages.all = all;
+        pages.read += read;
     }
 
     fn add(counter: &AtomicU64, n: u64) {

@@ -108,26 +108,13 @@ impl Segment {
         if from <= run.first_time && to >= run.last_time {
             return Ok(run.rows.clone());
         }
-        let tail = self.0.tail(&self.0.open()?)?;
-        let (from, to) = (from.div_euclid(NANOS_PER_MILLI), to.div_euclid(NANOS_PER_MILLI));
-        let mut found: Option<Range<u64>> = None;
-        for group in tail.groups.iter().skip(tail.group_of(run.rows.start)) {
-            if group.rows.start >= run.rows.end {
-                break;
-            }
-            for (i, page) in group.pages.iter().enumerate().skip(group.page_of(run.rows.start)) {
-                let rows = group.page_rows(i);
-                if rows.start >= run.rows.end {
-                    break;
-                }
-                if page.millis.0 <= to && page.millis.1 >= from {
-                    let start = found.map_or(rows.start, |found| found.start);
-                    found = Some(start..rows.end);
-                }
-            }
-        }
-        // Pages at the ends of the run hold other tags too.
-        Ok(found.map_or(nothing, |rows| rows.start.max(run.rows.start)..rows.end.min(run.rows.end)))
+        let kept = self.0.tail.lock().clone();
+        let tail = match kept {
+            Some(tail) => tail,
+            None => self.0.tail(&self.0.open()?)?,
+        };
+        let pages = RunPages::new(&tail, run);
+        Ok(pages.between(from.div_euclid(NANOS_PER_MILLI), to.div_euclid(NANOS_PER_MILLI)).unwrap_or(nothing))
     }
 
     /// Reads rows of the file, given as ascending ranges that do not overlap.
@@ -142,6 +129,105 @@ impl Segment {
         }
         RowReader::open(self.0.clone(), rows, columns, metrics.clone())
     }
+}
+
+/// The pages that hold the rows of a run.
+///
+/// The first and the last of them may hold other tags too, so that their own times say nothing
+/// of the run; the pages beside them and the run itself do.
+struct RunPages<'a> {
+    tail: &'a Tail,
+    run: &'a TagRun,
+    /// The row groups of the first and the last page.
+    groups: (usize, usize),
+}
+
+impl<'a> RunPages<'a> {
+    fn new(tail: &'a Tail, run: &'a TagRun) -> RunPages<'a> {
+        let last_row = run.rows.end.saturating_sub(1);
+        RunPages { tail, run, groups: (tail.group_of(run.rows.start), tail.group_of(last_row)) }
+    }
+
+    /// The rows of the run in pages that can hold these milliseconds, both included.
+    fn between(&self, from: i64, to: i64) -> Option<Range<u64>> {
+        let (first, last) = self.groups;
+        let group = first_not(first..last + 1, |group| self.latest(group, self.pages(group).end - 1) < from);
+        if group > last {
+            return None;
+        }
+        let start = (group, first_not(self.pages(group), |page| self.latest(group, page) < from));
+        let group = first_not(first..last + 1, |group| self.earliest(group, self.pages(group).start) <= to);
+        let group = group.checked_sub(1).filter(|group| *group >= first)?;
+        let past = first_not(self.pages(group), |page| self.earliest(group, page) <= to);
+        let end = (group, past.checked_sub(1)?);
+        if start > end {
+            return None;
+        }
+        let rows = self.rows(start.0, start.1).start..self.rows(end.0, end.1).end;
+        Some(rows.start.max(self.run.rows.start)..rows.end.min(self.run.rows.end))
+    }
+
+    /// The pages of one of the row groups that hold rows of the run.
+    fn pages(&self, group: usize) -> Range<usize> {
+        let pages = &self.tail.groups[group];
+        let start = if group == self.groups.0 { pages.page_of(self.run.rows.start) } else { 0 };
+        let last_row = self.run.rows.end.saturating_sub(1);
+        let end = if group == self.groups.1 { pages.page_of(last_row) + 1 } else { pages.pages.len() };
+        start..end
+    }
+
+    fn rows(&self, group: usize, page: usize) -> Range<u64> {
+        self.tail.groups[group].page_rows(page)
+    }
+
+    /// The earliest and the latest millisecond of a page that holds nothing but this run.
+    fn own(&self, group: usize, page: usize) -> Option<(i64, i64)> {
+        let rows = self.rows(group, page);
+        let whole = rows.start >= self.run.rows.start && rows.end <= self.run.rows.end;
+        whole.then(|| self.tail.groups[group].pages[page].millis)
+    }
+
+    /// No row of the run on this page is earlier.
+    fn earliest(&self, group: usize, page: usize) -> i64 {
+        let first = self.run.first_time.div_euclid(NANOS_PER_MILLI);
+        let before = || {
+            if (group, page) <= (self.groups.0, self.pages(self.groups.0).start) {
+                return None;
+            }
+            let before = if page > 0 { (group, page - 1) } else { (group - 1, self.pages(group - 1).end - 1) };
+            self.own(before.0, before.1)
+        };
+        match self.own(group, page) {
+            Some((earliest, _)) => earliest,
+            None => before().map_or(first, |(_, latest)| latest),
+        }
+    }
+
+    /// No row of the run on this page is later.
+    fn latest(&self, group: usize, page: usize) -> i64 {
+        let last = self.run.last_time.div_euclid(NANOS_PER_MILLI);
+        let after = || {
+            if (group, page + 1) >= (self.groups.1, self.pages(self.groups.1).end) {
+                return None;
+            }
+            let after = if page + 1 < self.pages(group).end { (group, page + 1) } else { (group + 1, 0) };
+            self.own(after.0, after.1)
+        };
+        match self.own(group, page) {
+            Some((_, latest)) => latest,
+            None => after().map_or(last, |(earliest, _)| earliest),
+        }
+    }
+}
+
+/// The first of the numbers of which `holds` is not true; it is true of those before.
+fn first_not(numbers: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (numbers.start, numbers.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 impl Inner {

@@ -77,7 +77,7 @@ impl RowReader {
         let tail = segment.tail(&file)?;
         let unpacker = Unpacker::new().map_err(|error| Error::io("reading", &segment.path, &error))?;
         if rows.iter().any(|range| !range.is_empty()) {
-            ReadMetrics::add(&metrics.segments_read, 1);
+            metrics.count_pages(segment.meta.id, tail.page_count(), 0);
         }
         Ok(RowReader {
             segment,
@@ -107,6 +107,7 @@ impl RowReader {
         loop {
             if let Some(page) = &mut self.page {
                 if let Some(rows) = page.take(max.max(1)) {
+                    ReadMetrics::add(&self.metrics.rows_read, rows.len() as u64);
                     return Ok(Some(rows));
                 }
                 self.page = None;
@@ -224,8 +225,9 @@ impl RowReader {
 
 impl Drop for RowReader {
     fn drop(&mut self) {
-        let skipped = self.tail.page_count().saturating_sub(self.pages_read);
-        ReadMetrics::add(&self.metrics.pages_skipped, skipped);
+        if self.pages_read > 0 {
+            self.metrics.count_pages(self.segment.meta.id, self.tail.page_count(), self.pages_read);
+        }
     }
 }
 

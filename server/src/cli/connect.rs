@@ -87,6 +87,13 @@ pub async fn answer<T>(what: &str, call: impl Future<Output = std::result::Resul
     }
 }
 
+/// Waits for work that may take the server long: a query, a flush. While it works it answers pings,
+/// which is progress; a server that answers none within [`PING_INTERVAL`] and [`PING_TIMEOUT`] ends
+/// the wait.
+pub async fn work<T>(what: &str, call: impl Future<Output = std::result::Result<T, tonic::Status>>) -> Result<T> {
+    call.await.map_err(|status| Failure::status(what, &broken(status)))
+}
+
 /// A connection that broke under a call shows up as a status whose message names the layers of
 /// the transport; its root is what a user can act on.
 fn broken(status: tonic::Status) -> tonic::Status {

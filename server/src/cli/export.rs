@@ -183,7 +183,7 @@ fn exported(tag: &Selected, rows: &RecordBatch, format: Format) -> Result<(Recor
         let number = value.is_valid(row).then(|| value.value(row));
         let word = text.is_valid(row).then(|| text.value(row));
         buffer.clear();
-        let there = push_value(&mut buffer, tag.tag_type, number, word, code);
+        let there = push_value(&mut buffer, tag.tag_type, number, word);
         values.append_option(there.then(|| String::from_utf8_lossy(&buffer)));
         if format == Format::Csv {
             words.append_value(code.to_string());
@@ -200,33 +200,17 @@ fn exported(tag: &Selected, rows: &RecordBatch, format: Format) -> Result<(Recor
 
 /// Appends the value in the words that `tagus import` reads as the same value; false where there
 /// is none.
-fn push_value(
-    out: &mut Vec<u8>,
-    tag_type: Option<TagType>,
-    number: Option<f64>,
-    text: Option<&str>,
-    status: Status,
-) -> bool {
+fn push_value(out: &mut Vec<u8>, tag_type: Option<TagType>, number: Option<f64>, text: Option<&str>) -> bool {
     match (number, text) {
         (None, None) => return false,
         (None, Some(text)) => push(out, text),
         (Some(number), None) if tag_type == Some(TagType::Bool) => push(out, number != 0.0),
-        // The name of a state says more than its code, but not where it would be read as something
-        // else: a number, a word with a Bad status.
-        (Some(number), Some(name)) if tag_type == Some(TagType::Digital) => {
-            if status.is_bad() || !is_word(name) { push_float(out, number) } else { push(out, name) }
-        }
-        // The digits of an integer that a double cannot hold.
-        (Some(_), Some(digits)) => push(out, digits),
+        // The name of a state, which is read before anything else; the digits of an integer that
+        // a double cannot hold.
+        (Some(_), Some(text)) => push(out, text),
         (Some(number), None) => push_float(out, number),
     }
     true
-}
-
-fn is_word(name: &str) -> bool {
-    let is_number = name.parse::<f64>().is_ok();
-    let is_truth = name.eq_ignore_ascii_case("true") || name.eq_ignore_ascii_case("false");
-    !name.is_empty() && name.trim() == name && !is_number && !is_truth
 }
 
 fn foreign(why: &str) -> Failure {
@@ -239,34 +223,30 @@ mod tests {
 
     use super::*;
 
-    fn words(tag_type: TagType, number: Option<f64>, text: Option<&str>, status: Status) -> Option<String> {
+    fn words(tag_type: TagType, number: Option<f64>, text: Option<&str>) -> Option<String> {
         let mut out = Vec::new();
-        push_value(&mut out, Some(tag_type), number, text, status).then(|| String::from_utf8(out).unwrap())
+        push_value(&mut out, Some(tag_type), number, text).then(|| String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn values_are_written_as_import_reads_them() {
-        let good = Status::GOOD;
-        for (tag_type, number, text, status, expected) in [
-            (TagType::Float64, Some(-0.0), None, good, Some("-0")),
-            (TagType::Float64, Some(1e300), None, good, Some("1e300")),
-            (TagType::Float64, None, Some("Scan Timeout"), Status::BAD, Some("Scan Timeout")),
-            (TagType::Float64, None, None, Status::BAD_NO_DATA, None),
-            (TagType::Int64, Some(9_007_199_254_740_992.0), None, good, Some("9007199254740992")),
-            (TagType::Int64, Some(9.223372036854775807e18), Some("9223372036854775807"), good, Some("9223372036854775807")),
-            (TagType::Bool, Some(1.0), None, good, Some("true")),
-            (TagType::Bool, Some(0.0), None, Status::BAD, Some("false")),
-            (TagType::Digital, Some(1.0), Some("Open"), good, Some("Open")),
-            (TagType::Digital, Some(1.0), Some("Open"), Status::BAD, Some("1")),
-            (TagType::Digital, Some(2.0), None, good, Some("2")),
-            (TagType::Digital, Some(1.0), Some("7"), good, Some("1")),
-            (TagType::Digital, Some(0.0), Some("False"), good, Some("0")),
-            (TagType::Digital, None, Some("I/O Timeout"), Status::BAD, Some("I/O Timeout")),
-            (TagType::Text, None, Some(""), good, Some("")),
-            (TagType::Text, None, Some("a,b"), good, Some("a,b")),
+        for (tag_type, number, text, expected) in [
+            (TagType::Float64, Some(-0.0), None, Some("-0")),
+            (TagType::Float64, Some(1e300), None, Some("1e300")),
+            (TagType::Float64, None, Some("Scan Timeout"), Some("Scan Timeout")),
+            (TagType::Float64, None, None, None),
+            (TagType::Int64, Some(9_007_199_254_740_992.0), None, Some("9007199254740992")),
+            (TagType::Int64, Some(9.3e18), Some("9223372036854775807"), Some("9223372036854775807")),
+            (TagType::Bool, Some(1.0), None, Some("true")),
+            (TagType::Bool, Some(0.0), None, Some("false")),
+            (TagType::Digital, Some(1.0), Some("Open"), Some("Open")),
+            (TagType::Digital, Some(2.0), None, Some("2")),
+            (TagType::Digital, None, Some("I/O Timeout"), Some("I/O Timeout")),
+            (TagType::Text, None, Some(""), Some("")),
+            (TagType::Text, None, Some("a,b"), Some("a,b")),
         ] {
             let expected = expected.map(ToString::to_string);
-            assert_eq!(words(tag_type, number, text, status), expected, "{tag_type:?} {number:?} {text:?} {status}");
+            assert_eq!(words(tag_type, number, text), expected, "{tag_type:?} {number:?} {text:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use tagus_proto::v1::{FlushRequest, Segment};
 
 use super::args::{FlushArgs, Format};
-use super::connect::{Connection, answer};
+use super::connect::{Connection, work};
 use super::error::{Failure, Result};
 use super::format;
 use super::output::Output;
@@ -16,7 +16,7 @@ use super::output::Output;
 pub async fn run(args: FlushArgs) -> Result<()> {
     let connection = Connection::open(&args.connect).await?;
     let mut client = connection.admin();
-    let response = answer("flushing", client.flush(FlushRequest {})).await?.into_inner();
+    let response = work("flushing", client.flush(FlushRequest {})).await?.into_inner();
     let batch = batch(&response.segments)?;
     let mut sink = format::sink(Format::Table, &batch.schema(), Output::open(None)?)?;
     sink.batch(&batch)?;

@@ -11,7 +11,7 @@ use tagus_proto::v1::{SqlRequest, SqlResponse};
 use tonic::Streaming;
 
 use super::args::{Format, SqlArgs};
-use super::connect::{Connection, answer};
+use super::connect::{Connection, work};
 use super::error::{Failure, Result};
 use super::format::{self, Sink};
 use super::output::Output;
@@ -44,15 +44,20 @@ fn check(sql: &str) -> Result<()> {
     if sql.trim().is_empty() {
         return Err(Failure::usage("reading the statement", "it is empty", "write one, for example SELECT * FROM tags"));
     }
-    if sql.len() as u64 > SQL_BYTES_MAX {
-        let why = format!("it has more than {SQL_BYTES_MAX} bytes");
-        return Err(Failure::usage("reading the statement", why, "shorten it"));
+    check_size(sql.len() as u64)
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    if bytes <= SQL_BYTES_MAX {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("it has {bytes} bytes, at most {SQL_BYTES_MAX} are allowed");
+    Err(Failure::new("reading the statement", why, "shorten it, or put long lists in several statements"))
 }
 
 fn read_file(path: &Path) -> Result<String> {
     let file = std::fs::File::open(path).map_err(|e| Failure::file("opening", path, &e))?;
+    check_size(file.metadata().map_or(0, |metadata| metadata.len()))?;
     let mut sql = String::new();
     file.take(SQL_BYTES_MAX + 1).read_to_string(&mut sql).map_err(|e| Failure::file("reading", path, &e))?;
     Ok(sql)
@@ -81,10 +86,10 @@ impl Rows {
     /// Starts a query and waits for its schema.
     pub async fn query(connection: &Connection, sql: String) -> Result<Rows> {
         let mut client = connection.query();
-        let mut stream = answer(RUNNING, client.sql(SqlRequest { sql })).await?.into_inner();
+        let mut stream = work(RUNNING, client.sql(SqlRequest { sql })).await?.into_inner();
         let mut decoder = StreamDecoder::new();
         loop {
-            let Some(message) = answer(RUNNING, stream.message()).await? else {
+            let Some(message) = work(RUNNING, stream.message()).await? else {
                 return Err(unreadable("the server answered nothing"));
             };
             // The schema comes first and alone.
@@ -104,7 +109,7 @@ impl Rows {
 
     /// The next rows; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while let Some(message) = answer(RUNNING, self.stream.message()).await? {
+        while let Some(message) = work(RUNNING, self.stream.message()).await? {
             if let Some(batch) = decode(&mut self.decoder, message)? {
                 return Ok(Some(batch));
             }
@@ -113,8 +118,7 @@ impl Rows {
     }
 }
 
-/// Decodes one Arrow IPC message; `None` where it carries no rows. An empty one is a sign of life
-/// from a query that has nothing to show yet.
+/// Decodes one Arrow IPC message; `None` where it carries no rows: the schema, or nothing at all.
 fn decode(decoder: &mut StreamDecoder, message: SqlResponse) -> Result<Option<RecordBatch>> {
     if message.header.is_empty() {
         return Ok(None);
@@ -209,7 +213,8 @@ mod tests {
     #[test]
     fn statements_are_checked() {
         assert!(matches!(check(" \n"), Err(Failure::Usage(text)) if text.contains("it is empty")));
-        assert!(matches!(check(&"x".repeat(2 << 20)), Err(Failure::Usage(text)) if text.contains("1048576 bytes")));
+        let long = check(&"x".repeat(2 << 20));
+        assert!(matches!(long, Err(Failure::Failed(text)) if text.contains("2097152 bytes, at most 1048576")));
         assert_eq!(check("SELECT 1"), Ok(()));
     }
 }

@@ -10,7 +10,6 @@ use tagus_engine::sample::Cell;
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::status::Status;
-use tagus_engine::tag::TagId;
 use tagus_engine::{Config, Engine, OpenSource, Result, TagChange};
 use tagus_sim::Sim;
 

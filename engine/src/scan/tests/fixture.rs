@@ -198,8 +198,13 @@ pub(super) fn long_sources() -> impl Strategy<Value = (Vec<Vec<Series>>, usize)>
 }
 
 fn sources_of(starts: Range<i64>, counts: Range<usize>) -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
-    let series = (1u32..6, starts, 1i64..4, counts, 0u8..5)
-        .prop_map(|(tag, start, step, count, kind)| Series { tag, start, step, count, kind });
+    let series = (1u32..6, starts, 1i64..4, counts, 0u8..5).prop_map(|(tag, start, step, count, kind)| Series {
+        tag,
+        start,
+        step,
+        count,
+        kind,
+    });
     prop::collection::vec(prop::collection::vec(series, 1..6), 0..6).prop_flat_map(|sources| {
         let count = sources.len();
         (Just(sources), 0..=count)

@@ -101,7 +101,13 @@ fn check_scan(
         let found: Vec<_> = archive.scan(&spec, sizes).into_iter().take(limit).collect();
         prop_assert_eq!(found.len(), expected.len());
         let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
-        prop_assert!(wrong.is_none(), "row {:?} of {:?}: {:?}", wrong, request, wrong.map(|i| (&found[i], &expected[i])));
+        prop_assert!(
+            wrong.is_none(),
+            "row {:?} of {:?}: {:?}",
+            wrong,
+            request,
+            wrong.map(|i| (&found[i], &expected[i]))
+        );
     }
     Ok(())
 }
@@ -135,8 +141,12 @@ fn pages_of(archive: &Archive, request: &ScanRequest) -> (usize, u64) {
 #[test]
 fn the_newest_rows_cost_a_few_pages() {
     let archive = long_history();
-    let one =
-        ScanRequest { order: Order::Descending, limit: Some(10), columns: Columns::TIME, ..ScanRequest::of(TagSelection::Ids(vec![TagId(2)])) };
+    let one = ScanRequest {
+        order: Order::Descending,
+        limit: Some(10),
+        columns: Columns::TIME,
+        ..ScanRequest::of(TagSelection::Ids(vec![TagId(2)]))
+    };
     let (rows, pages) = pages_of(&archive, &one);
     assert_eq!(rows, 10);
     assert!(pages <= 2, "{pages} pages");

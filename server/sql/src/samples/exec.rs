@@ -85,7 +85,6 @@ impl SampleScanExec {
     }
 
     /// What it reads.
-    #[cfg(test)]
     pub(crate) fn plan(&self) -> &SamplePlan {
         &self.plan
     }

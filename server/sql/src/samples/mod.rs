@@ -19,7 +19,6 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use batch::{Layout, TagNames, to_arrow};
 pub(crate) use exec::SampleScanExec;
-#[cfg(test)]
 pub(crate) use plan::SamplePlan;
 pub(crate) use predicate::{matching_tags, only_column};
 

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
@@ -173,16 +172,16 @@ struct Metrics {
     baseline: BaselineMetrics,
     read: Arc<ReadMetrics>,
     tags_skipped: Count,
-    counters: Vec<(Count, fn(&ReadMetrics) -> &AtomicU64, u64)>,
+    counters: Vec<(Count, fn(&ReadMetrics) -> u64, u64)>,
 }
 
 impl Metrics {
     fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Metrics {
-        let shown: [(&'static str, fn(&ReadMetrics) -> &AtomicU64); 4] = [
-            ("segments_read", |read| &read.segments_read),
-            ("pages_read", |read| &read.pages_read),
-            ("pages_skipped", |read| &read.pages_skipped),
-            ("bytes_read", |read| &read.bytes_read),
+        let shown: [(&'static str, fn(&ReadMetrics) -> u64); 4] = [
+            ("segments_read", ReadMetrics::segments_read),
+            ("pages_read", ReadMetrics::pages_read),
+            ("pages_skipped", ReadMetrics::pages_skipped),
+            ("bytes_read", ReadMetrics::bytes_read),
         ];
         Metrics {
             baseline: BaselineMetrics::new(metrics, partition),
@@ -200,7 +199,7 @@ impl Metrics {
         self.baseline.output_rows().add(rows);
         self.baseline.output_batches().add(batches.len());
         for (count, counter, seen) in &mut self.counters {
-            let now = counter(&self.read).load(Ordering::Relaxed);
+            let now = counter(&self.read);
             count.add(usize::try_from(now.saturating_sub(*seen)).unwrap_or(usize::MAX));
             *seen = now;
         }

@@ -66,7 +66,6 @@ impl ListingExec {
     }
 
     /// What it lists.
-    #[cfg(test)]
     pub(crate) fn plan(&self) -> &ListingPlan {
         &self.plan
     }

@@ -94,7 +94,8 @@ impl Fixture {
         let (done, committed) = std::sync::mpsc::channel();
         let batch = Batch { blocks: vec![block] };
         let submitted = source.submit(1, batch, Box::new(move |result| done.send(result).unwrap())).unwrap();
-        assert!(submitted.rejections.is_empty(), "{:?}", submitted.rejections);
+        let rejections = submitted.expect("the first batch of a new writer").rejections;
+        assert!(rejections.is_empty(), "{rejections:?}");
         committed.recv().unwrap().unwrap();
     }
 

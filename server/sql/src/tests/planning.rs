@@ -138,7 +138,8 @@ async fn a_limit_ends_the_scan() {
 }
 
 fn metric(plan: &str, name: &str) -> u64 {
-    let values = plan.split(&format!("{name}=")).skip(1);
+    let start = format!("{name}=");
+    let values = plan.split(&start).skip(1);
     values.map(|rest| rest.split([',', ']', ' ']).next().unwrap().parse::<u64>().unwrap()).sum()
 }
 

@@ -5,6 +5,7 @@ mod columns;
 mod csv;
 mod parquet;
 mod pipeline;
+mod progress;
 mod report;
 mod source;
 pub mod tags;
@@ -21,6 +22,7 @@ use super::args::ImportArgs;
 use super::connect::Connection;
 use super::error::Result;
 use super::tags::declare;
+use progress::Progress;
 
 /// Runs the command.
 pub async fn run(args: ImportArgs) -> Result<()> {
@@ -28,11 +30,12 @@ pub async fn run(args: ImportArgs) -> Result<()> {
         check(path, &args)?;
     }
     let declared = args.tags.as_deref().map(tags::read).transpose()?;
+    let report = Report::create(args.rejects.as_deref())?;
     let connection = Connection::open(&args.connect).await?;
+    verify(&args)?;
     if let Some(declared) = declared {
         declare(&connection, declared).await?;
     }
-    let report = Report::create(args.rejects.as_deref())?;
     let again = match args.rejects {
         Some(_) => "import the files again to get the others",
         None => "give --rejects FILE to keep them",
@@ -44,8 +47,22 @@ pub async fn run(args: ImportArgs) -> Result<()> {
 /// Opens a file and reads its header, so that nothing is sent where one of several is wrong.
 /// What can be read only once, such as a pipe, is left for later.
 fn check(path: &Path, args: &ImportArgs) -> Result<()> {
-    if path.metadata().map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
+    if can_be_read_again(path) {
         source::open(path, args.time_unit, &Arc::new(AtomicU64::new(0)))?;
     }
     Ok(())
+}
+
+/// Reads all files to their ends: a truncated or malformed one must change nothing.
+fn verify(args: &ImportArgs) -> Result<()> {
+    let progress = Progress::new(&args.files, "checking");
+    for path in args.files.iter().filter(|path| can_be_read_again(path)) {
+        source::open(path, args.time_unit, &progress.done)?.verify()?;
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn can_be_read_again(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file() || metadata.is_dir())
 }

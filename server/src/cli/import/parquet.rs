@@ -30,19 +30,19 @@ pub struct ParquetSource {
     columns: Columns,
     times: TimeReader,
     statuses: StatusReader,
-    /// Rows read so far, and of the whole file.
     rows_done: u64,
-    rows_total: u64,
-    bytes_total: u64,
+    /// What its footer announces and is not read yet.
+    rows_left: u64,
+    bytes_left: u64,
     bytes_done: Arc<AtomicU64>,
 }
 
 impl ParquetSource {
     /// Reads the footer and checks the columns.
     pub fn open(path: &Path, file: File, unit: Option<TimeUnit>, done: &Arc<AtomicU64>) -> Result<ParquetSource> {
-        let bytes_total = file.metadata().map(|m| m.len()).unwrap_or(0);
+        let bytes_left = file.metadata().map(|m| m.len()).unwrap_or(0);
         let builder = guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
-        let rows_total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let rows_left = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let schema = builder.schema().clone();
         let wanted = find_columns(path, &schema)?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
@@ -57,10 +57,25 @@ impl ParquetSource {
             times: TimeReader::new(unit),
             statuses: StatusReader::default(),
             rows_done: 0,
-            rows_total,
-            bytes_total,
+            rows_left,
+            bytes_left,
             bytes_done: done.clone(),
         })
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let next = guarded(&self.path, || self.reader.next().transpose())?;
+        let rows = next.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        // Progress is shown in bytes; rows stand for their share of the file.
+        let share = match self.rows_left {
+            left if left > rows => u128::from(self.bytes_left) * u128::from(rows) / u128::from(left),
+            _ => self.bytes_left.into(),
+        };
+        let share = u64::try_from(share).unwrap_or(self.bytes_left);
+        self.rows_left = self.rows_left.saturating_sub(rows);
+        self.bytes_left -= share;
+        self.bytes_done.fetch_add(share, Ordering::Relaxed);
+        Ok(next)
     }
 
     fn add(&mut self, batch: &RecordBatch, names: &mut Names, chunk: &mut Chunk) -> Result<()> {
@@ -119,22 +134,17 @@ impl ParquetSource {
 
 impl Source for ParquetSource {
     fn read(&mut self, names: &mut Names, chunk: &mut Chunk) -> Result<bool> {
-        let next = guarded(&self.path, || self.reader.next().transpose())?;
-        let Some(batch) = next else {
-            self.bytes_done.fetch_add(self.bytes_total, Ordering::Relaxed);
-            self.bytes_total = 0;
-            return Ok(false);
-        };
-        self.add(&batch, names, chunk)?;
-        // Progress is shown in bytes; rows stand for their share of the file.
-        if self.rows_done < self.rows_total {
-            let left = self.rows_total - self.rows_done + batch.num_rows() as u64;
-            let share = u128::from(self.bytes_total) * batch.num_rows() as u128 / u128::from(left);
-            let share = u64::try_from(share).unwrap_or(0).min(self.bytes_total);
-            self.bytes_done.fetch_add(share, Ordering::Relaxed);
-            self.bytes_total -= share;
+        match self.next_batch()? {
+            Some(batch) => self.add(&batch, names, chunk).map(|()| true),
+            None => Ok(false),
         }
-        Ok(true)
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        while let Some(batch) = self.next_batch()? {
+            self.cells(&batch)?;
+        }
+        Ok(())
     }
 }
 

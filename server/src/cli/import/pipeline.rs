@@ -2,15 +2,15 @@
 //! reports what was rejected.
 
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tagus_client::{Counts, Endpoint, Status, TagKey, Writer};
 use tokio::sync::mpsc;
 
 use super::chunk::{Chunk, Names};
+use super::progress::Progress;
 use super::report::Report;
 use super::source::{self, Source};
 use super::time::TimeUnit;
@@ -49,13 +49,14 @@ pub async fn send(
 ) -> Result<()> {
     let report = Arc::new(Mutex::new(report));
     let writer = open_writer(connect, &report).await?;
-    let progress = Progress::new(&inputs);
+    let files = inputs.iter().filter_map(|input| if let Input::File(path) = input { Some(path) } else { None });
+    let progress = Progress::new(files, "importing");
     let mut reading = start_reading(inputs, unit, progress.done.clone())?;
     let sent = Sender { writer: &writer, keys: Vec::new(), sent: 0, report: &report, progress: &progress }
         .run(&mut reading)
         .await;
     let (counts, settled) = settle(writer).await;
-    progress.bar.finish_and_clear();
+    progress.finish();
     let report = std::mem::take(&mut *lock(&report));
     let own = Counts { rows: report.own(), rejected: report.own(), ..Counts::default() };
     let counts = counts + own;
@@ -139,7 +140,7 @@ impl Sender<'_> {
             self.writer.write(key, row.time, row.value, Status(row.status)).await?;
             self.sent += 1;
         }
-        self.progress.update(self.sent);
+        self.progress.rows(self.sent);
         Ok(())
     }
 }
@@ -183,28 +184,4 @@ fn read_all(
         }
     }
     Ok(())
-}
-
-/// A bar on stderr where that is a terminal.
-struct Progress {
-    bar: ProgressBar,
-    done: Arc<AtomicU64>,
-}
-
-impl Progress {
-    fn new(inputs: &[Input]) -> Progress {
-        let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-        let total = inputs.iter().map(|input| if let Input::File(path) = input { size(path) } else { 0 }).sum();
-        let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::hidden() };
-        let template = "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {msg}  {elapsed} (left: {eta})";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        Progress { bar, done: Arc::default() }
-    }
-
-    fn update(&self, rows: u64) {
-        self.bar.set_position(self.done.load(Ordering::Relaxed));
-        self.bar.set_message(format!("{} rows", HumanCount(rows)));
-    }
 }

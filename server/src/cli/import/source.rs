@@ -23,6 +23,9 @@ pub trait Source: Send {
     /// Appends rows to `chunk` until it is full or the next rows would have to be waited for;
     /// false when there are no more.
     fn read(&mut self, names: &mut Names, chunk: &mut Chunk) -> Result<bool>;
+
+    /// Reads to the end and takes nothing: whether all of it can be read.
+    fn verify(&mut self) -> Result<()>;
 }
 
 /// Opens the file and checks its header. `done` counts the bytes read of it.
@@ -179,6 +182,11 @@ impl Source for CsvSource {
             self.add(names, chunk);
         }
         Ok(true)
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        while self.reader.next().map_err(|e| broken(&self.path, &e))? {}
+        Ok(())
     }
 }
 

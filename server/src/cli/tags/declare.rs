@@ -1,6 +1,6 @@
 //! Declares tags: creates those that are missing, and gives those that exist the metadata said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +14,10 @@ use super::super::connect::{Connection, PATIENCE, answer};
 use super::super::error::{Failure, Result};
 use super::super::import::tags::Declared;
 
-/// Tags of one request.
-const REQUEST_TAGS: usize = 1000;
+/// Tags of one request to create some.
+const REQUEST_TAGS: usize = 10_000;
+/// Tags that are asked for one by one; beyond it all are listed.
+const ASKED_TAGS: usize = 1000;
 /// Bytes of one request, about.
 const REQUEST_BYTES: usize = 16 << 20;
 /// Requests for single tags that are on their way at the same time.
@@ -35,20 +37,37 @@ impl fmt::Display for Done {
     }
 }
 
-/// Declares tags. One that exists with another type is an error.
+/// Declares tags. One that exists with another type is an error, and then nothing is changed.
 pub async fn declare(connection: &Connection, declared: Vec<Declared>) -> Result<Done> {
-    let mut done = Done::default();
-    let mut rest = &declared[..];
+    let fits = request_len(&declared) == declared.len();
+    if fits && create(connection, declared.iter()).await? {
+        return Ok(Done { created: declared.len(), ..Done::default() });
+    }
+    let known = known(connection, &declared).await?;
+    let mut changes = Vec::new();
+    let mut missing = Vec::new();
+    for tag in declared {
+        match known.get(&tag.name.to_lowercase()) {
+            Some(known) => changes.extend(change(&tag, known)?),
+            None => missing.push(tag),
+        }
+    }
+    let (created, changed) = (missing.len(), changes.len());
+    let mut rest = &missing[..];
     while !rest.is_empty() {
         let (now, later) = rest.split_at(request_len(rest));
-        if create(connection, now.iter()).await? {
-            done.created += now.len();
-        } else {
-            declare_known(connection, now, &mut done).await?;
+        if !create(connection, now.iter()).await? {
+            let why = "somebody else created some of them at the same time";
+            return Err(Failure::new("creating tags", why, "try again"));
         }
         rest = later;
     }
-    Ok(done)
+    let update = |change| async move {
+        let mut client = connection.tags();
+        answer("changing a tag", client.update(change)).await.map(drop)
+    };
+    futures::stream::iter(changes.into_iter().map(update)).buffered(AT_ONCE).try_collect::<Vec<()>>().await?;
+    Ok(Done { created, changed, unchanged: known.len() - changed })
 }
 
 /// How many tags go into one request.
@@ -77,33 +96,22 @@ async fn create(connection: &Connection, tags: impl Iterator<Item = &Declared>) 
     }
 }
 
-/// Declares tags of which some exist.
-async fn declare_known(connection: &Connection, tags: &[Declared], done: &mut Done) -> Result<()> {
-    let known: Vec<Option<v1::Tag>> =
-        futures::stream::iter(tags.iter().map(|tag| find(connection, &tag.name))).buffered(AT_ONCE).try_collect().await?;
-    let pairs = || tags.iter().zip(&known);
-    let mut changes = Vec::new();
-    for (tag, known) in pairs() {
-        match known {
-            Some(known) => match change(tag, known)? {
-                Some(change) => changes.push(change),
-                None => done.unchanged += 1,
-            },
-            None => done.created += 1,
-        }
+/// Those of the declared tags that exist, by name in lower case. A few are asked for one by one,
+/// many are picked from the list of all.
+async fn known(connection: &Connection, tags: &[Declared]) -> Result<HashMap<String, v1::Tag>> {
+    let lower = |tag: v1::Tag| (tag.name.to_lowercase(), tag);
+    if tags.len() <= ASKED_TAGS {
+        let asked = futures::stream::iter(tags.iter().map(|tag| find(connection, &tag.name))).buffered(AT_ONCE);
+        let found: Vec<Option<v1::Tag>> = asked.try_collect().await?;
+        return Ok(found.into_iter().flatten().map(lower).collect());
     }
-    let missing = pairs().filter(|(_, known)| known.is_none()).map(|(tag, _)| tag);
-    if !create(connection, missing).await? {
-        let why = "somebody else created some of them at the same time";
-        return Err(Failure::new("creating tags", why, "try again"));
+    let wanted: HashSet<String> = tags.iter().map(|tag| tag.name.to_lowercase()).collect();
+    let mut known = HashMap::new();
+    let mut all = super::stream(connection, String::new()).await?;
+    while let Some(tag) = answer("listing tags", all.message()).await? {
+        known.extend(Some(lower(tag)).filter(|(name, _)| wanted.contains(name)));
     }
-    done.changed += changes.len();
-    let update = |change| async move {
-        let mut client = connection.tags();
-        answer("changing a tag", client.update(change)).await.map(drop)
-    };
-    futures::stream::iter(changes.into_iter().map(update)).buffered(AT_ONCE).try_collect::<Vec<()>>().await?;
-    Ok(())
+    Ok(known)
 }
 
 async fn find(connection: &Connection, name: &str) -> Result<Option<v1::Tag>> {
@@ -255,7 +263,7 @@ mod tests {
     fn requests_are_bounded() {
         let long = declared(TagType::Float64, Metadata { unit: Some("x".repeat(1 << 20)), ..Metadata::default() });
         assert_eq!(request_len(&vec![long; 40]), 15);
-        assert_eq!(request_len(&vec![declared(TagType::Bool, Metadata::default()); 3000]), 1000);
+        assert_eq!(request_len(&vec![declared(TagType::Bool, Metadata::default()); 30_000]), 10_000);
         let huge = declared(TagType::Float64, Metadata { unit: Some("x".repeat(20 << 20)), ..Metadata::default() });
         assert_eq!(request_len(&[huge]), 1);
     }
