@@ -8,7 +8,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&files, ["."])?;
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(Path::new(&out).join("tagus.bin"), prost_bytes(&descriptors))?;
-    tonic_prost_build::configure().bytes(".tagus.v1.SqlResponse").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".tagus.v1.SqlResponse")
+        .codec_path("crate::codec::BoundedCodec")
+        .compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The messages and services of `tagus.v1`, generated from the .proto files beside this crate.
 
+mod bounds;
+mod codec;
 mod retry;
 
 pub use retry::{exhausted, retry_delay};

@@ -27,8 +27,7 @@ pub struct Config {
 }
 
 /// The names of all settings as they stand in a file.
-const KEYS: [&str; 7] =
-    ["data", "grpc_addr", "http_addr", "insecure", "memory_budget", "max_future", "auto_create"];
+const KEYS: [&str; 7] = ["data", "grpc_addr", "http_addr", "insecure", "memory_budget", "max_future", "auto_create"];
 
 impl Default for Config {
     fn default() -> Config {
@@ -91,7 +90,8 @@ impl Config {
             }
             "max_future" => {
                 let duration = value.as_str().and_then(duration);
-                self.max_future = duration.ok_or_else(|| wrong("a duration such as \"90s\", \"30m\", \"1h\" or \"7d\""))?;
+                self.max_future =
+                    duration.ok_or_else(|| wrong("a duration such as \"90s\", \"30m\", \"1h\" or \"7d\""))?;
             }
             _ => return Err(unknown(key)),
         }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Longest SQL statement in bytes.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
+/// Largest Flight message that names something: a command, a ticket, an action.
+pub const FLIGHT_COMMAND_BYTES_MAX: usize = 4 << 20;
+/// Largest HTTP/2 frame that clients may send; with less they cut batches into more of them.
+pub const FRAME_BYTES_MAX: u32 = 1 << 20;
 /// Largest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Most names of one request for current values.

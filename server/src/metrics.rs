@@ -1,6 +1,5 @@
 //! What the server counts. No metric names a tag or a source.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -127,9 +126,6 @@ impl Drop for Counted {
         self.0.dec();
     }
 }
-
-/// The registry with everything that is shown at `/metrics`.
-pub type SharedRegistry = Arc<Registry>;
 
 /// An empty registry whose metrics begin with `tagus_`.
 pub fn registry() -> Registry {

@@ -37,9 +37,9 @@ pub fn resolve(command: Command, queries: &Queries) -> Result<Ask, Status> {
         Command::CommandGetSqlInfo(command) => sql_info::answer(command).map(Ask::Rows),
         Command::CommandGetXdbcTypeInfo(command) => xdbc::answer(command).map(Ask::Rows),
         Command::CommandGetPrimaryKeys(command) => keys::primary(&command).map(Ask::Rows),
-        Command::CommandGetExportedKeys(_) | Command::CommandGetImportedKeys(_) | Command::CommandGetCrossReference(_) => {
-            keys::foreign().map(Ask::Rows)
-        }
+        Command::CommandGetExportedKeys(_)
+        | Command::CommandGetImportedKeys(_)
+        | Command::CommandGetCrossReference(_) => keys::foreign().map(Ask::Rows),
         Command::CommandStatementSubstraitPlan(_) => unsupported("Substrait plans are not read; send SQL"),
         other => unsupported(&format!("{} is not served", tagus_engine::tag::quoted(other.type_url()))),
     }

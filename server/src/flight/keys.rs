@@ -65,11 +65,8 @@ mod tests {
     use super::*;
 
     fn columns(catalog: Option<&str>, table: &str) -> Vec<String> {
-        let command = CommandGetPrimaryKeys {
-            catalog: catalog.map(str::to_owned),
-            db_schema: None,
-            table: table.to_owned(),
-        };
+        let command =
+            CommandGetPrimaryKeys { catalog: catalog.map(str::to_owned), db_schema: None, table: table.to_owned() };
         let batch = primary(&command).unwrap();
         batch.column(3).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
     }

@@ -6,11 +6,11 @@
 
 mod ask;
 mod keys;
+mod sizes;
 mod sql_info;
 mod tables;
 mod xdbc;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -35,6 +35,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::query::Queries;
 use ask::Ask;
+pub use sizes::FlightServer;
 
 type Answer<T> = Result<Response<T>, Status>;
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
@@ -61,9 +62,7 @@ impl FlightDoor {
                 // The ticket is the statement itself: the server keeps nothing for it.
                 (schema, TicketStatementQuery { statement_handle: sql.into() }.as_any().encode_to_vec().into(), -1)
             }
-            Ask::Rows(batch) => {
-                (batch.schema(), descriptor.cmd.clone(), i64::try_from(batch.num_rows()).unwrap_or(-1))
-            }
+            Ask::Rows(batch) => (batch.schema(), descriptor.cmd.clone(), i64::try_from(batch.num_rows()).unwrap_or(-1)),
         };
         let info = FlightInfo::new().try_with_schema(&schema).map_err(encoding)?;
         let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
@@ -95,7 +94,9 @@ impl FlightDoor {
 /// The command of a descriptor or ticket.
 fn command(bytes: &Bytes) -> Result<Command, Status> {
     if bytes.is_empty() {
-        return Err(Status::invalid_argument("the request failed: it has no Flight SQL command; use a Flight SQL client"));
+        return Err(Status::invalid_argument(
+            "the request failed: it has no Flight SQL command; use a Flight SQL client",
+        ));
     }
     let any = Any::decode(bytes.clone()).map_err(|error| undecodable(&error))?;
     Command::try_from(any).map_err(|error| undecodable(&error))
@@ -171,7 +172,9 @@ impl FlightService for FlightDoor {
     }
 
     async fn do_put(&self, _request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
-        unsupported("Flight SQL only reads here, and takes no parameters; write with the ingest service or `tagus import`")
+        unsupported(
+            "Flight SQL only reads here, and takes no parameters; write with the ingest service or `tagus import`",
+        )
     }
 
     async fn do_exchange(&self, _request: Request<Streaming<FlightData>>) -> Answer<Self::DoExchangeStream> {

@@ -90,7 +90,9 @@ fn spec(tag: v1::Tag) -> Result<TagSpec, Status> {
         Ok(v1::TagType::Bool) => TagType::Bool,
         Ok(v1::TagType::Digital) => TagType::Digital,
         Ok(v1::TagType::Text) => TagType::Text,
-        Ok(v1::TagType::Unspecified) | Err(_) => return Err(refused(&tag.name, "its type is missing or unknown; name one")),
+        Ok(v1::TagType::Unspecified) | Err(_) => {
+            return Err(refused(&tag.name, "its type is missing or unknown; name one"));
+        }
     };
     let interpolation = interpolation(&tag.name, tag.interpolation, tag_type)?;
     let states = states(tag.states);

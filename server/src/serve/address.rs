@@ -43,9 +43,10 @@ fn refused(address: &str, far: &SocketAddr) -> Error {
 
 fn unavailable(address: &str, option: &str, error: &io::Error) -> Error {
     let (why, advice) = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            ("the address is in use".to_owned(), format!("stop the other server or choose another address with {option}"))
-        }
+        io::ErrorKind::AddrInUse => (
+            "the address is in use".to_owned(),
+            format!("stop the other server or choose another address with {option}"),
+        ),
         io::ErrorKind::PermissionDenied => {
             ("it needs more rights".to_owned(), format!("choose a port above 1023 with {option}"))
         }

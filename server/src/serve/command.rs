@@ -1,5 +1,6 @@
 //! The commands `serve` and `demo`.
 
+use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,61 +10,76 @@ use tagus_client::Endpoint;
 use tagus_engine::{Error, Result};
 use tracing_subscriber::EnvFilter;
 
+use super::{Addresses, Outcome};
 use crate::cli::Cli;
 use crate::cli::args::{DemoArgs, ServeArgs};
 use crate::config::Config;
-use crate::demo;
-use crate::serve::Addresses;
+use crate::demo::{self, Plant};
 
-/// The demo's plant is the same every time.
-const DEMO_SEED: u64 = 1;
-/// How much of its past is written first.
-const DEMO_HISTORY: Duration = Duration::from_secs(3600);
+/// The simulated plant is the same at each start.
+const SEED: u64 = 1;
+/// Most samples of the past that the simulated plant begins with.
+const HISTORY_SAMPLES: u64 = 1_000_000;
 
 /// `tagus serve`
 pub fn serve(args: ServeArgs) -> ExitCode {
-    start_log();
+    start_log("info");
     let given = Given::of("serve");
-    ended(settings(args, |option| given.has(option)).and_then(|config| {
-        super::run(&config, |_| std::future::pending())
+    let settings = settings(args, |option| given.has(option)).map_err(Into::into);
+    ended(settings.and_then(|config| {
+        super::run(&config, |_, stop| async {
+            stop.await;
+            Ok(())
+        })
     }))
 }
 
 /// `tagus demo`
 pub fn demo(args: DemoArgs) -> ExitCode {
-    start_log();
+    // What the plant and the server do is told on stdout.
+    start_log("warn");
     let config = Config { data: args.data.clone(), ..Config::default() };
-    ended(super::run(&config, |addresses| simulate(addresses, args)))
+    ended(super::run(&config, |addresses, stop| simulate(addresses, args, stop)))
 }
 
-/// Writes a simulated plant through the client, as a gateway would.
-async fn simulate(addresses: Addresses, args: DemoArgs) {
-    let url = addresses.url();
-    let options = demo::Options { seed: DEMO_SEED, tags: args.tags as usize, history: DEMO_HISTORY };
-    println!(
-        "writing a simulated plant of {} tags, with its last hour; try\n\
-         \n  tagus tags list 'site1.area1.*'\
-         \n  tagus sql \"SELECT * FROM current_values WHERE tag LIKE 'site1.area1.%' LIMIT 20\"\
-         \n  tagus sql \"SELECT tag, count(*), avg(value) FROM samples WHERE time >= now() - INTERVAL '10 minutes' GROUP BY tag\"\
-         \n  curl http://{}/metrics\n",
-        args.tags, addresses.http
-    );
-    let stop = async move {
+/// Runs the plant against the server for the time asked, or until `stop` is ready.
+async fn simulate(addresses: Addresses, args: DemoArgs, stop: impl Future<Output = ()>) -> Outcome {
+    let history = Duration::from_secs((HISTORY_SAMPLES / u64::from(args.tags)).min(3600));
+    let options = demo::Options { seed: SEED, tags: usize::try_from(args.tags)?, history };
+    let tags = Plant::new(options.seed, options.tags).tags();
+    println!("{}", invitation(&addresses, &tags.first().map(|tag| tag.name.clone()).unwrap_or_default()));
+    let end = async {
         match args.duration {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
+            Some(duration) => tokio::select! {
+                () = tokio::time::sleep(duration) => {}
+                () = stop => {}
+            },
+            None => stop.await,
         }
     };
-    let ended = match Endpoint::new(&url) {
-        Ok(endpoint) => demo::run(endpoint, options, stop).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        eprintln!("error: {error}");
-    }
+    let counts = demo::run(Endpoint::new(&addresses.url())?, options, end).await?;
+    println!("the plant wrote {counts}");
+    Ok(())
 }
 
-fn ended(result: Result<()>) -> ExitCode {
+/// What to try while the plant runs.
+fn invitation(addresses: &Addresses, tag: &str) -> String {
+    let url = if addresses.grpc.port() == 8815 { String::new() } else { format!(" --url {}", addresses.url()) };
+    [
+        "A simulated plant writes to it now. Try in another terminal:".to_owned(),
+        format!("  tagus tags list{url}"),
+        format!("  tagus sql{url} \"SELECT * FROM current_values ORDER BY tag LIMIT 10\""),
+        format!("  tagus sql{url} \"SELECT time, value FROM samples WHERE tag = '{tag}' ORDER BY time DESC LIMIT 10\""),
+        format!(
+            "  tagus sql{url} \"SELECT tag, count(*), avg(value) FROM samples GROUP BY tag ORDER BY tag LIMIT 10\""
+        ),
+        format!("  curl http://{}/metrics", addresses.http),
+        "Stop with Ctrl-C.".to_owned(),
+    ]
+    .join("\n")
+}
+
+fn ended(result: Outcome) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -74,8 +90,9 @@ fn ended(result: Result<()>) -> ExitCode {
 }
 
 /// What the server tells of itself goes to stderr; `RUST_LOG` says how much.
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,h2=warn,hyper=warn"));
+fn start_log(level: &str) {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{level},h2=warn,hyper=warn")));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
@@ -86,7 +103,12 @@ impl Given {
     fn of(command: &str) -> Given {
         // The same arguments were read without an error before.
         let matches = Cli::command().try_get_matches().ok();
-        Given(matches.and_then(|mut matches| matches.remove_subcommand()).filter(|(name, _)| name == command).map(|m| m.1))
+        Given(
+            matches
+                .and_then(|mut matches| matches.remove_subcommand())
+                .filter(|(name, _)| name == command)
+                .map(|m| m.1),
+        )
     }
 
     fn has(&self, option: &str) -> bool {

@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
 use tagus_engine::env::Env;
 use tagus_engine::{Engine, Error, ErrorKind, Result};
 use tagus_proto::v1::admin_server::AdminServer;
@@ -18,7 +17,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::flight::FlightDoor;
+use crate::flight::{FlightDoor, FlightServer};
 use crate::grpc::admin::AdminService;
 use crate::grpc::ingest::IngestService;
 use crate::grpc::query::QueryService;
@@ -100,8 +99,7 @@ impl Doors {
         let query = QueryServer::new(QueryService::new(engine.clone(), queries.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let admin = AdminServer::new(AdminService::new(engine)).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let flight =
-            FlightServiceServer::new(FlightDoor::new(queries)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let flight = FlightServer::new(FlightDoor::new(queries));
         let stop = async move {
             let _ = stopping.wait_for(|stopping| *stopping).await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
@@ -128,6 +126,7 @@ fn builder() -> Server {
     Server::builder()
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .max_frame_size(limits::FRAME_BYTES_MAX)
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(limits::HEADER_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEP_ALIVE))

@@ -7,6 +7,7 @@ mod doors;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::pin::Pin;
 
 use tagus_engine::env::Env;
 use tagus_engine::{Config as EngineConfig, Engine, Error, ErrorKind, RecoveryReport, Result};
@@ -17,7 +18,6 @@ use crate::config::Config;
 use crate::http::{Door, Phase};
 use crate::limits;
 use crate::metrics::{self, Metrics};
-use crate::query::Queries;
 
 /// Where a running server is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,15 +35,22 @@ impl Addresses {
     }
 }
 
-/// Runs a server until SIGINT or SIGTERM, or until `work` ends, which starts once requests are
-/// served. Then takes no more requests, acknowledges what it has, flushes and returns.
+/// How a server ended.
+pub type Outcome = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Ready once the server is asked to stop.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a server, and `work` beside it once requests are served, until that ends: by itself, or
+/// because SIGINT or SIGTERM made what it was given ready. Then takes no more requests,
+/// acknowledges what it has, flushes and returns.
 ///
 /// # Errors
-/// Why it cannot start, or what failed while stopping.
-pub fn run<W: Future<Output = ()> + Send + 'static>(
-    config: &Config,
-    work: impl FnOnce(Addresses) -> W + Send + 'static,
-) -> Result<()> {
+/// Why it cannot start, what failed while stopping, or the work's own error.
+pub fn run<W>(config: &Config, work: impl FnOnce(Addresses, Stop) -> W) -> Outcome
+where
+    W: Future<Output = Outcome> + Send + 'static,
+{
     let grpc = address::listen(&config.grpc_addr, "--grpc-addr", config.insecure)?;
     let http = address::listen(&config.http_addr, "--http-addr", config.insecure)?;
     // Queries have threads of their own, so that none of them delays an acknowledgement.
@@ -62,13 +69,16 @@ fn runtime(name: &str) -> Result<Runtime> {
     })
 }
 
-async fn serve<W: Future<Output = ()> + Send + 'static>(
+async fn serve<W>(
     config: Config,
     grpc: TcpListener,
     http: TcpListener,
     queries: Handle,
-    work: impl FnOnce(Addresses) -> W + Send + 'static,
-) -> Result<()> {
+    work: impl FnOnce(Addresses, Stop) -> W,
+) -> Outcome
+where
+    W: Future<Output = Outcome> + Send + 'static,
+{
     let mut signals = Signals::new()?;
     let addresses = Addresses { grpc: address_of(&grpc)?, http: address_of(&http)? };
     let mut registry = metrics::registry();
@@ -84,18 +94,23 @@ async fn serve<W: Future<Output = ()> + Send + 'static>(
     let grpc = tokio::spawn(doors.grpc(grpc));
     door.enter(Phase::Ready(engine.clone()));
     announce(&addresses, &config.data);
-    let work = tokio::spawn(work(addresses));
-    tokio::select! {
-        () = signals.asked_to_stop() => {}
-        ended = work => if ended.is_err() { tracing::error!("what was to run beside the server panicked") },
-    }
+    let worked = beside(work, addresses, signals).await;
     tracing::info!("stopping: no more requests are taken");
     door.enter(Phase::Stopping);
     stop.send_replace(true);
     drain(grpc).await;
     let closed = close(engine).await;
     http.abort();
-    closed
+    worked.and(closed.map_err(Into::into))
+}
+
+/// Does the work until it ends.
+async fn beside<W>(work: impl FnOnce(Addresses, Stop) -> W, addresses: Addresses, mut signals: Signals) -> Outcome
+where
+    W: Future<Output = Outcome> + Send + 'static,
+{
+    let stop = Box::pin(async move { signals.asked_to_stop().await });
+    tokio::spawn(work(addresses, stop)).await?
 }
 
 fn address_of(listener: &TcpListener) -> Result<SocketAddr> {

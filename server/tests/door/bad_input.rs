@@ -7,9 +7,9 @@ use tagus_proto::v1;
 use tonic::Code;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request};
-use tonic::codegen::http_body::Body as _;
+use tonic::codegen::Body as _;
 
-use crate::support::{Server, START, Stream, scan, series};
+use crate::support::{START, Server, Stream, scan, series};
 
 /// Sends bytes as the body of a call and gives its status.
 async fn call(server: &Server, path: &str, body: Vec<u8>) -> (Code, String) {
@@ -77,8 +77,45 @@ async fn a_message_of_a_gigabyte_is_refused_before_it_comes() {
     ] {
         for length in [1 << 30, u32::MAX] {
             let (code, text) = call(&server, path, message(length, &[0; 64])).await;
-            assert!(matches!(code, Code::OutOfRange | Code::ResourceExhausted | Code::Unimplemented), "{path}: {code} {text}");
+            assert!(
+                matches!(code, Code::OutOfRange | Code::ResourceExhausted | Code::Unimplemented),
+                "{path}: {code} {text}"
+            );
         }
+    }
+    check_alive(&server).await;
+}
+
+/// The bytes of one field, of which the content is given.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length >= 0x80 {
+        bytes.push(length.to_le_bytes()[0] | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length.to_le_bytes()[0]);
+    bytes.extend(content);
+    bytes
+}
+
+#[tokio::test]
+async fn messages_that_swell_in_memory_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    // Empty entries: two bytes each on the wire.
+    let blocks = field(2, &[0x12, 0].repeat(4 << 20).split_off(1 << 10));
+    let tags = [0x0A, 0].repeat(30 << 20);
+    let paths = [0x1A, 0].repeat(20 << 20);
+    for (path, bytes) in [
+        (WRITE, blocks),
+        ("/tagus.v1.Tags/Create", tags.clone()),
+        ("/tagus.v1.Query/Current", tags),
+        ("/arrow.flight.protocol.FlightService/GetFlightInfo", paths),
+    ] {
+        let length = u32::try_from(bytes.len()).unwrap();
+        let (code, text) = call(&server, path, message(length, &bytes)).await;
+        assert_eq!(code, Code::OutOfRange, "{path}: {text}");
     }
     check_alive(&server).await;
 }
@@ -88,7 +125,9 @@ async fn bytes_that_are_no_message_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    for path in [WRITE, "/tagus.v1.Tags/Create", "/tagus.v1.Query/Current", "/arrow.flight.protocol.FlightService/DoGet"] {
+    for path in
+        [WRITE, "/tagus.v1.Tags/Create", "/tagus.v1.Query/Current", "/arrow.flight.protocol.FlightService/DoGet"]
+    {
         for round in 0..20 {
             let bytes: Vec<u8> = (0..40)
                 .map(|_| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
@@ -152,13 +152,17 @@ async fn commands_that_are_not_served_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let mut client = FlightServiceClient::new(server.channel().await);
-    let mut refusal = async |cmd: Vec<u8>| client.get_flight_info(FlightDescriptor::new_cmd(cmd)).await.unwrap_err().code();
+    let mut refusal =
+        async |cmd: Vec<u8>| client.get_flight_info(FlightDescriptor::new_cmd(cmd)).await.unwrap_err().code();
     assert_eq!(refusal(Vec::new()).await, Code::InvalidArgument);
     assert_eq!(refusal(b"nonsense".to_vec()).await, Code::InvalidArgument);
     let unknown = Command::Unknown(Any { type_url: "type.googleapis.com/x.Y".into(), value: Default::default() });
     assert_eq!(refusal(unknown.into_any().encode_to_vec()).await, Code::Unimplemented);
     let long = CommandStatementQuery { query: " ".repeat(2 << 20), transaction_id: None };
     assert_eq!(refusal(long.as_any().encode_to_vec()).await, Code::InvalidArgument);
-    let within = CommandStatementQuery { query: "SELECT 1".into(), transaction_id: Some(Arc::<[u8]>::from(&b"t"[..]).to_vec().into()) };
+    let within = CommandStatementQuery {
+        query: "SELECT 1".into(),
+        transaction_id: Some(Arc::<[u8]>::from(&b"t"[..]).to_vec().into()),
+    };
     assert_eq!(refusal(within.as_any().encode_to_vec()).await, Code::InvalidArgument);
 }

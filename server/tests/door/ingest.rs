@@ -144,7 +144,7 @@ async fn batches_in_flight_are_all_acknowledged() {
         let channel = channel.clone();
         writers.spawn(async move {
             let mut stream = Stream::open(channel, &format!("gateway{writer}"), 1).await.unwrap();
-            for sequence in 1..=200 {
+            for sequence in 1..=200_i64 {
                 let first = sequence * 100;
                 stream.send(sequence.cast_unsigned(), vec![series(&format!("t{writer}"), first, &[0.5; 100])]).await;
             }

@@ -107,7 +107,8 @@ async fn tags_are_listed_changed_and_told() {
     let float = |name: &str| v1::Tag { name: name.into(), r#type: v1::TagType::Float64.into(), ..v1::Tag::default() };
     let tags = vec![float("b.PV"), float("a.PV"), float("c.SP")];
     assert_eq!(client.create(v1::CreateTagsRequest { tags }).await.unwrap().into_inner().created, 3);
-    let change = v1::UpdateTagRequest { name: "A.pv".into(), unit: Some("bar".into()), ..v1::UpdateTagRequest::default() };
+    let change =
+        v1::UpdateTagRequest { name: "A.pv".into(), unit: Some("bar".into()), ..v1::UpdateTagRequest::default() };
     assert_eq!(client.update(change).await.unwrap().into_inner().unit, "bar");
     let listed = client.list(v1::ListTagsRequest { glob: "*.pv".into() }).await.unwrap().into_inner();
     let names: Vec<String> = listed.map(|tag| tag.unwrap().name).collect().await;

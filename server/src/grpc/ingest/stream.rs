@@ -131,7 +131,11 @@ struct Group {
 }
 
 enum Item {
-    Batch { sequence: u64, batch: Batch, received: Instant },
+    Batch {
+        sequence: u64,
+        batch: Batch,
+        received: Instant,
+    },
     /// A batch that came before.
     Repeated,
 }
@@ -183,7 +187,9 @@ impl Reader {
     fn check(&mut self, request: v1::WriteRequest) -> Result<(Item, usize), Status> {
         let batch = match request.request {
             Some(Wire::Batch(batch)) => batch,
-            Some(Wire::Open(_)) => return Err(malformed("the stream has opened a source already; open another stream")),
+            Some(Wire::Open(_)) => {
+                return Err(malformed("the stream has opened a source already; open another stream"));
+            }
             None => return Err(malformed("a request is neither an opening nor a batch; correct the client")),
         };
         let (sequence, next) = (batch.sequence, self.last_sequence + 1);

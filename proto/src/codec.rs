@@ -1,0 +1,58 @@
+//! Reads messages whose memory is bounded before it is taken.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use prost::bytes::Buf;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+use crate::bounds::{Bounded, ENTRY_BYTES_MAX, entry_bytes};
+
+/// Prost's codec, which refuses messages with too many entries.
+pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for BoundedCodec<T, U> {
+    fn default() -> BoundedCodec<T, U> {
+        BoundedCodec(PhantomData)
+    }
+}
+
+impl<T, U> Codec for BoundedCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Bounded + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = BoundedDecoder<U>;
+
+    fn encoder(&mut self) -> ProstEncoder<T> {
+        ProstCodec::<T, U>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> BoundedDecoder<U> {
+        BoundedDecoder(ProstCodec::<T, U>::default().decoder())
+    }
+}
+
+/// Prost's decoder behind the check.
+pub struct BoundedDecoder<U>(ProstDecoder<U>);
+
+impl<U: Message + Bounded + Default> Decoder for BoundedDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // A message lies in one piece: the transport gathers it before it is decoded.
+        let bytes = entry_bytes(buffer.chunk(), &U::SHAPE);
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(Status::out_of_range(format!(
+                "reading the message failed: its entries would take {bytes} bytes of memory, at most {ENTRY_BYTES_MAX} are allowed; split it"
+            )));
+        }
+        self.0.decode(buffer)
+    }
+}
