@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::SqlError;
+use crate::parameters;
 
 /// Longest SQL text in bytes.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
@@ -44,8 +45,9 @@ pub(crate) fn check(sql: &str) -> Result<Checked, SqlError> {
         )));
     }
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| unreadable(&e.to_string()))?;
+    let mut tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| unreadable(&e.to_string()))?;
     check_chains(&tokens)?;
+    parameters::number(&mut tokens)?;
     let verb = verb(&tokens);
     let mut statements = DFParserBuilder::new(tokens)
         .with_dialect(&dialect)

@@ -18,6 +18,7 @@ use crate::check::SQL_NESTING_MAX;
 use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
+use crate::growing;
 use crate::newest::NewestOfEachTag;
 use crate::session::Session;
 
@@ -64,6 +65,7 @@ impl SqlService {
         for function in functions::all() {
             state.register_udf(Arc::new(function))?;
         }
+        growing::bound(&mut state)?;
         Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
     }
 

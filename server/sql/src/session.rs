@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::DataFusionError;
@@ -14,8 +15,10 @@ use datafusion::sql::parser::Statement;
 use crate::check::{self, Checked};
 use crate::context::Reading;
 use crate::error::{SqlError, SqlErrorKind};
+use crate::idle::Watched;
 use crate::names;
 use crate::output::{PlainStream, plain_schema};
+use crate::parameters;
 use crate::service::Shared;
 
 /// A client's session. It holds no state that a statement could change.
@@ -24,12 +27,22 @@ pub struct Session {
     shared: Arc<Shared>,
 }
 
+/// What a statement takes and gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Description {
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+    /// Its parameters `$1`, `$2`, ...; one whose type does not follow from its place is `Utf8`.
+    pub parameters: SchemaRef,
+}
+
 /// The rows of a query.
 pub struct QueryResult {
     /// The columns: the schema of each batch of the stream. Strings are `Utf8`, times
     /// `Timestamp(ns, "UTC")`.
     pub schema: SchemaRef,
-    /// The rows. Dropping the stream ends the query.
+    /// The rows. Dropping the stream ends the query, and so does not polling it for
+    /// [`IDLE_MAX`](crate::IDLE_MAX).
     pub stream: SendableRecordBatchStream,
 }
 
@@ -38,40 +51,62 @@ impl Session {
         Session { shared }
     }
 
-    /// Starts one statement. It sees every sample acknowledged before this call.
+    /// Starts one statement without parameters. It sees every sample acknowledged before this call.
     ///
     /// # Errors
     /// The SQL is refused, or planning it failed. Failures while it runs come in the stream, to be
     /// read by [`SqlError::from`].
     pub async fn query(&self, sql: &str) -> Result<QueryResult, SqlError> {
-        let statement = match check::check(sql)? {
-            Checked::Rows(statement) => statement,
-            Checked::Nothing => return Ok(QueryResult::nothing()),
+        self.query_with(sql, None).await
+    }
+
+    /// Starts one statement with the one row of `values` for its parameters, in their order. Values
+    /// are cast to the types that [`Session::describe`] announces.
+    ///
+    /// # Errors
+    /// As for [`Session::query`]; also where values are missing, too many, or of a wrong type.
+    pub async fn query_with(&self, sql: &str, values: Option<&RecordBatch>) -> Result<QueryResult, SqlError> {
+        match check::check(sql)? {
+            Checked::Rows(statement) => self.plan(statement, values).await?.run(),
+            Checked::Nothing => Ok(QueryResult::nothing()),
+        }
+    }
+
+    /// The parameters of a statement and the schema of its rows, without running it.
+    ///
+    /// # Errors
+    /// The SQL is refused, or what it names does not exist.
+    pub async fn describe(&self, sql: &str) -> Result<Description, SqlError> {
+        let Checked::Rows(statement) = check::check(sql)? else {
+            let nothing: SchemaRef = Arc::new(Schema::empty());
+            return Ok(Description { schema: Arc::clone(&nothing), parameters: nothing });
         };
-        let planned = self.plan(statement).await?;
-        planned.run()
+        let plan = self.logical(&self.shared.state, statement).await?;
+        let parameters = parameters::of_plan(&plan)?;
+        let plan = parameters::typed(plan, &parameters)?;
+        Ok(Description { schema: plain_schema(plan.schema().as_arrow()), parameters })
     }
 
     /// The schema of a statement's rows, without running it.
     ///
     /// # Errors
-    /// The SQL is refused, or what it names does not exist.
+    /// As for [`Session::describe`].
     pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef, SqlError> {
-        match check::check(sql)? {
-            Checked::Rows(statement) => {
-                let plan = self.logical(&self.shared.state, statement).await?;
-                Ok(plain_schema(plan.schema().as_arrow()))
-            }
-            Checked::Nothing => Ok(Arc::new(Schema::empty())),
-        }
+        Ok(self.describe(sql).await?.schema)
     }
 
     /// Plans a checked statement on a read view of its own.
-    pub(crate) async fn plan(&self, statement: Statement) -> Result<Planned, SqlError> {
+    pub(crate) async fn plan(
+        &self,
+        statement: Statement,
+        values: Option<&RecordBatch>,
+    ) -> Result<Planned, SqlError> {
         let mut state = self.shared.state.clone();
         state.mark_start_execution();
         state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine)));
         let logical = self.logical(&state, statement).await?;
+        let parameters = parameters::of_plan(&logical)?;
+        let logical = parameters::with_values(logical, &parameters, values)?;
         let schema = plain_schema(logical.schema().as_arrow());
         let physical = state.create_physical_plan(&logical).await?;
         Ok(Planned { schema, physical, task: state.task_ctx() })
@@ -100,8 +135,8 @@ pub(crate) struct Planned {
 impl Planned {
     pub(crate) fn run(self) -> Result<QueryResult, SqlError> {
         let stream = execute_stream(self.physical, self.task)?;
-        let stream = Box::pin(PlainStream::new(Arc::clone(&self.schema), stream));
-        Ok(QueryResult { schema: self.schema, stream })
+        let plain = Box::pin(PlainStream::new(Arc::clone(&self.schema), stream));
+        Ok(QueryResult { schema: self.schema, stream: Box::pin(Watched::new(plain)) })
     }
 }
 

@@ -115,7 +115,7 @@ impl Fixture {
     /// Plans a statement.
     pub(super) async fn plan(&self, sql: &str) -> Result<Planned, SqlError> {
         match check(sql)? {
-            Checked::Rows(statement) => self.session().plan(statement).await,
+            Checked::Rows(statement) => self.session().plan(statement, None).await,
             Checked::Nothing => panic!("{sql} gives no rows"),
         }
     }

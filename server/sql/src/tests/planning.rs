@@ -169,6 +169,37 @@ async fn a_join_holds_the_tags_and_not_the_samples() {
 }
 
 #[tokio::test]
+async fn a_join_spares_the_tags_that_it_has_no_use_for() {
+    let fixture = plant();
+    let explain = async |sql: &str| lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await).join("\n");
+    for condition in ["s.tag IN (SELECT tag FROM tags WHERE upper(tag) = 'B')", "EXISTS (SELECT 1 FROM tags t WHERE t.tag = s.tag AND upper(t.tag) = 'B')"] {
+        let sql = format!("SELECT count(value) FROM samples s WHERE {condition}");
+        let plan = explain(&sql).await;
+        assert!(metric(&plan, "tags_skipped") > 0, "{plan}");
+        assert_eq!(fixture.table(&sql).await, ["1000"]);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_of_all_tags_read_the_newest_of_each() {
+    let fixture = plant();
+    for (sql, shown) in [
+        ("SELECT * FROM samples ORDER BY time DESC LIMIT 5", "order=newest first, limit_per_tag=5"),
+        ("SELECT * FROM samples WHERE tag IN ('a', 'c') ORDER BY time DESC, tag LIMIT 5", "order=newest first, limit_per_tag=5"),
+        ("SELECT * FROM samples ORDER BY time, tag LIMIT 5", "limit_per_tag=5"),
+    ] {
+        let plan = fixture.plan_text(sql).await;
+        assert!(plan.contains(shown), "{plan}");
+    }
+    let newest = fixture.table("SELECT tag, value FROM samples ORDER BY time DESC LIMIT 3").await;
+    assert_eq!(newest, ["a | 299999.0", "a | 299998.0", "a | 299997.0"]);
+    let oldest = fixture.table("SELECT tag, value FROM samples ORDER BY time, tag LIMIT 4").await;
+    assert_eq!(oldest, ["a | 0.0", "b | 0.0", "c | 0.0", "a | 1.0"]);
+    let plan = fixture.plan_text("SELECT tag FROM samples WHERE value > 3 ORDER BY time DESC LIMIT 3").await;
+    assert!(!plan.contains("limit_per_tag"), "what a filter drops is not counted: {plan}");
+}
+
+#[tokio::test]
 async fn all_scans_of_a_query_see_the_same() {
     let fixture = plant();
     let planned = fixture.plan("SELECT count(*) FROM (SELECT value FROM samples UNION ALL SELECT value FROM samples)").await.unwrap();

@@ -21,11 +21,11 @@ fn plant(memory: usize, spill: u64) -> Fixture {
 #[tokio::test]
 async fn a_query_larger_than_memory_spills() {
     let fixture = plant(24 << 20, 1 << 30);
-    let explained = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {}", SORTED.replace("300", "300"))).await).join("\n");
+    let explained = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {SORTED}")).await).join("\n");
     let rows = lines(&fixture.rows_here(SORTED).await);
     assert_eq!(rows, ["300000"]);
     let tight = plant(12 << 20, 1 << 30);
-    let tight_plan = lines(&tight.rows_here(&format!("EXPLAIN ANALYZE SELECT value, time FROM samples ORDER BY value DESC")).await).join("\n");
+    let tight_plan = lines(&tight.rows_here("EXPLAIN ANALYZE SELECT value, time FROM samples ORDER BY value DESC").await).join("\n");
     assert!(tight_plan.contains("spill_count=") && !tight_plan.contains("spill_count=0,"), "{tight_plan}\n{explained}");
     assert_eq!(tight.service.memory_used(), 0);
 }
@@ -47,4 +47,23 @@ async fn a_dropped_query_gives_everything_back() {
     let result = fixture.session().query("SELECT * FROM samples LIMIT 5").await.unwrap();
     assert_eq!(collect(result).await.unwrap().iter().map(|b| b.num_rows()).sum::<usize>(), 5);
     assert_eq!(std::fs::read_dir(fixture.spill_dir()).unwrap().count(), 1, "one folder of this process");
+}
+
+#[tokio::test]
+async fn functions_do_not_return_more_than_memory() {
+    let fixture = plant(64 << 20, 1 << 30);
+    for sql in [
+        "SELECT repeat('x', 2000000000)",
+        "SELECT repeat(tag, 1000000) FROM samples",
+        "SELECT lpad(tag, 1000000000, 'x') FROM samples",
+        "SELECT rpad('a', 2000000000)",
+        "SELECT replace(repeat('a', 65536), 'a', repeat('b', 65536))",
+        "SELECT regexp_replace(repeat('a', 65536), 'a', repeat('b', 65536), 'g')",
+    ] {
+        let error = fixture.error(sql).await;
+        assert_eq!(error.kind(), SqlErrorKind::Resources, "{sql}: {error}");
+    }
+    assert_eq!(fixture.error("SELECT generate_series(1, 10000000000)").await.kind(), SqlErrorKind::NotFound);
+    assert_eq!(fixture.table("SELECT lpad('7', 3, '0'), repeat('ab', 2), replace('aXa', 'X', 'y')").await, ["007 | abab | aya"]);
+    assert_eq!(fixture.table("SELECT count(*) FROM generate_series(1, 10)").await, ["10"]);
 }
