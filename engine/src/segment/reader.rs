@@ -109,25 +109,17 @@ impl Segment {
             return Ok(run.rows.clone());
         }
         let tail = self.0.tail(&self.0.open()?)?;
-        let (from, to) = (from.div_euclid(NANOS_PER_MILLI), to.div_euclid(NANOS_PER_MILLI));
-        let mut found: Option<Range<u64>> = None;
-        for group in tail.groups.iter().skip(tail.group_of(run.rows.start)) {
-            if group.rows.start >= run.rows.end {
-                break;
-            }
-            for (i, page) in group.pages.iter().enumerate().skip(group.page_of(run.rows.start)) {
-                let rows = group.page_rows(i);
-                if rows.start >= run.rows.end {
-                    break;
-                }
-                if page.millis.0 <= to && page.millis.1 >= from {
-                    let start = found.map_or(rows.start, |found| found.start);
-                    found = Some(start..rows.end);
-                }
+        let pages = pages_of(&tail, run);
+        let mut found = nothing;
+        for (i, page) in pages.iter().enumerate() {
+            let (first, last) = times_within(run, &pages, i);
+            if first <= to && last >= from {
+                let start = if found.start == found.end { page.rows.start } else { found.start };
+                found = start..page.rows.end;
             }
         }
         // Pages at the ends of the run hold other tags too.
-        Ok(found.map_or(nothing, |rows| rows.start.max(run.rows.start)..rows.end.min(run.rows.end)))
+        Ok(found.start.max(run.rows.start)..found.end.min(run.rows.end))
     }
 
     /// Reads rows of the file, given as ascending ranges that do not overlap.
@@ -142,6 +134,48 @@ impl Segment {
         }
         RowReader::open(self.0.clone(), rows, columns, metrics.clone())
     }
+}
+
+/// A page of which a run has rows.
+struct PageOfRun {
+    rows: Range<u64>,
+    /// The earliest and the latest time of all its rows, in nanoseconds.
+    times: (i64, i64),
+    /// Whether all its rows are the run's.
+    whole: bool,
+}
+
+fn pages_of(tail: &Tail, run: &TagRun) -> Vec<PageOfRun> {
+    let mut pages = Vec::new();
+    for group in tail.groups.iter().skip(tail.group_of(run.rows.start)) {
+        for (i, page) in group.pages.iter().enumerate().skip(group.page_of(run.rows.start)) {
+            let rows = group.page_rows(i);
+            if rows.start >= run.rows.end {
+                return pages;
+            }
+            let (first, last) = page.millis;
+            let first = first.saturating_mul(NANOS_PER_MILLI);
+            let last = last.saturating_mul(NANOS_PER_MILLI).saturating_add(NANOS_PER_MILLI - 1);
+            let whole = rows.start >= run.rows.start && rows.end <= run.rows.end;
+            pages.push(PageOfRun { rows, times: (first, last), whole });
+        }
+    }
+    pages
+}
+
+/// Between which times the run's rows in page `i` lie. A page that it shares with other tags
+/// tells nothing by itself, but times ascend within a run, so that the page before and the page
+/// after do.
+fn times_within(run: &TagRun, pages: &[PageOfRun], i: usize) -> (i64, i64) {
+    let page = &pages[i];
+    if page.whole {
+        return page.times;
+    }
+    let before = i.checked_sub(1).map(|before| &pages[before]).filter(|page| page.whole);
+    let after = pages.get(i + 1).filter(|page| page.whole);
+    let first = before.map_or(page.times.0.max(run.first_time), |before| before.times.1 - (NANOS_PER_MILLI - 1));
+    let last = after.map_or(page.times.1.min(run.last_time), |after| after.times.0 + (NANOS_PER_MILLI - 1));
+    (first, last)
 }
 
 impl Inner {
