@@ -46,8 +46,7 @@ pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, Reco
     let mut frames = BTreeMap::new();
     let options = LogOptions { file_bytes: limits::LOG_FILE_BYTES, bytes_max: config.log_bytes_max };
     let log_dir = archive.log_dir();
-    let data_dir = archive.dir.clone();
-    let (log, replay) = Log::recover(&env, &data_dir, options, state.log_position, &mut |sequence, payload| {
+    let (log, replay) = Log::recover(&env, &log_dir, options, state.log_position, &mut |sequence, payload| {
         let frame = decode_frame(payload).map_err(|e| Error::damaged(&log_dir, sequence, format!("frame {sequence}: {e}")))?;
         frames.insert(sequence, frame);
         Ok(())
