@@ -1,4 +1,5 @@
 //! Whole logs on the simulated disk: what recovery gives back after crashes, damage and full disks.
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
 
 use std::collections::BTreeMap;
 use std::fmt;
