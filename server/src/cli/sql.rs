@@ -1,11 +1,13 @@
 //! `tagus sql`: runs a statement on the server and streams its result.
 
 use std::io::{IsTerminal, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow_ipc::reader::StreamDecoder;
 use tagus_proto::v1::{SqlRequest, SqlResponse};
 use tonic::Streaming;
@@ -15,6 +17,7 @@ use super::connect::{Connection, work};
 use super::error::{Failure, Result};
 use super::format::{self, Sink};
 use super::output::Output;
+use super::quiet::quietly;
 
 /// Longest statement that is sent, in bytes.
 const SQL_BYTES_MAX: u64 = 1 << 20;
@@ -42,7 +45,11 @@ pub async fn run(args: SqlArgs) -> Result<()> {
 
 fn check(sql: &str) -> Result<()> {
     if sql.trim().is_empty() {
-        return Err(Failure::usage("reading the statement", "it is empty", "write one, for example SELECT * FROM tags"));
+        return Err(Failure::usage(
+            "reading the statement",
+            "it is empty",
+            "write one, for example SELECT * FROM tags",
+        ));
     }
     check_size(sql.len() as u64)
 }
@@ -137,10 +144,21 @@ fn decode(decoder: &mut StreamDecoder, message: SqlResponse) -> Result<Option<Re
     // with the mark that begins the next; the first mark is fed at the start.
     let length = Buffer::from(header_bytes.to_le_bytes());
     let pieces = [length, Buffer::from(message.header), Buffer::from(message.body), Buffer::from(CONTINUATION)];
+    // Some damaged messages are not refused by the decoder but make it panic.
+    match quietly(|| catch_unwind(AssertUnwindSafe(|| feed(decoder, pieces)))) {
+        Ok(batch) => batch.map_err(unreadable),
+        Err(_) => Err(unreadable("a message is damaged")),
+    }
+}
+
+fn feed(
+    decoder: &mut StreamDecoder,
+    pieces: impl IntoIterator<Item = Buffer>,
+) -> std::result::Result<Option<RecordBatch>, ArrowError> {
     let mut batch = None;
     for mut piece in pieces {
         while !piece.is_empty() {
-            if let Some(decoded) = decoder.decode(&mut piece).map_err(unreadable)? {
+            if let Some(decoded) = decoder.decode(&mut piece)? {
                 batch = Some(decoded);
             }
         }
