@@ -82,6 +82,8 @@ pub(crate) struct Shown {
     pub(crate) tags: String,
     pub(crate) from: i64,
     pub(crate) to: i64,
+    /// Live segments, whether or not they have rows of the scan.
+    pub(crate) segments: usize,
 }
 
 impl Request {
@@ -122,7 +124,12 @@ pub(crate) fn plan(reading: &Reading, request: Request) -> Result<Arc<dyn Execut
     let plan = SamplePlan {
         sorted: sorted(&scan.tags, &reading.tags),
         rows,
-        shown: Shown { tags: shown(&scan.tags, &reading.tags), from: scan.from, to: scan.to },
+        shown: Shown {
+            tags: shown(&scan.tags, &reading.tags),
+            from: scan.from,
+            to: scan.to,
+            segments: reading.view.segments(),
+        },
         projection: request.projection,
         spec,
     };
