@@ -134,7 +134,8 @@ mod tests {
         let (sender, dropped) = oneshot::channel();
         let alive = Alive(Some(sender));
         let schema = batch.schema();
-        let batches = stream::iter((0..batches).map(move |_| Ok(batch.clone()))).inspect(move |_| assert!(alive.0.is_some()));
+        let batches =
+            stream::iter((0..batches).map(move |_| Ok(batch.clone()))).inspect(move |_| assert!(alive.0.is_some()));
         (Watched::with_patience(Box::pin(RecordBatchStreamAdapter::new(schema, batches)), patience), dropped)
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::Statistics;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::AcrossPartitions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{ConstExpr, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, Metric, MetricValue, MetricsSet};
@@ -242,7 +242,8 @@ impl ExecutionPlan for SampleScanExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut metrics = self.metrics.clone_inner();
-        let named: BTreeSet<u64> = self.plan.spec.cells.iter().flatten().flat_map(|cell| &cell.segments).copied().collect();
+        let named: BTreeSet<u64> =
+            self.plan.spec.cells.iter().flatten().flat_map(|cell| &cell.segments).copied().collect();
         let skipped = self.plan.shown.segments.saturating_sub(named.len()) as u64;
         for (name, count) in [
             ("segments_read", self.read.segments_read()),
@@ -259,7 +260,12 @@ impl ExecutionPlan for SampleScanExec {
     }
 
     fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(statistics::statistics(&self.plan, self.layout.schema(), self.partitions(), args.partition().is_some())))
+        Ok(Arc::new(statistics::statistics(
+            &self.plan,
+            self.layout.schema(),
+            self.partitions(),
+            args.partition().is_some(),
+        )))
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
@@ -288,18 +294,13 @@ impl ExecutionPlan for SampleScanExec {
         Ok(result.with_updated_node(Arc::new(node)))
     }
 
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
         // Turning the order round would choose other rows.
         if self.plan.spec.limit.is_some() {
             return Ok(SortOrderPushdownResult::Unsupported);
         }
         match order_of_time(&self.plan, order) {
-            Some(order) => {
-                Ok(SortOrderPushdownResult::Exact { inner: self.replanned(self.plan.in_order(order))? })
-            }
+            Some(order) => Ok(SortOrderPushdownResult::Exact { inner: self.replanned(self.plan.in_order(order))? }),
             None => Ok(SortOrderPushdownResult::Unsupported),
         }
     }

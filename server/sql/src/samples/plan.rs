@@ -9,11 +9,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use serde::{Deserialize, Serialize};
+use tagus_engine::TagTable;
 use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, TagSelection};
 use tagus_engine::segment::Columns;
 use tagus_engine::status::Quality;
 use tagus_engine::tag::TagId;
-use tagus_engine::TagTable;
 
 use super::exec::SampleScanExec;
 use super::predicate::matching_tags;
@@ -191,7 +191,11 @@ fn shown(selection: &TagSelection, tags: &TagTable) -> String {
             let names = ids.iter().take(NAMES_SHOWN_MAX).filter_map(|id| tags.get(*id));
             let names: Vec<&str> = names.map(|tag| tag.spec.name.as_str()).collect();
             let more = ids.len().saturating_sub(NAMES_SHOWN_MAX);
-            if more == 0 { format!("[{}]", names.join(", ")) } else { format!("[{}, and {more} more]", names.join(", ")) }
+            if more == 0 {
+                format!("[{}]", names.join(", "))
+            } else {
+                format!("[{}, and {more} more]", names.join(", "))
+            }
         }
     }
 }
