@@ -192,13 +192,12 @@ impl Shared {
             tags = self.tags.read().clone();
         }
         let rules = Rules { now: self.env.clock.now(), max_future: self.config.max_future };
-        let prepared = prepare(&batch, &tags, rules)?;
-        if prepared.new_states.is_empty() {
-            return Ok(prepared);
+        let mut prepared = prepare(&batch, &tags, rules)?;
+        if !prepared.new_states.is_empty() {
+            self.add_states(&prepared)?;
+            prepared.close_codes(&self.tags.read())?;
         }
-        self.add_states(&prepared)?;
-        let tags = self.tags.read().clone();
-        prepare(&batch, &tags, rules)
+        Ok(prepared)
     }
 
     /// Gives each new word of a digital tag the next free code.

@@ -75,12 +75,24 @@ fn coerced_samples_are_marked_one_by_one() {
 }
 
 #[test]
-fn new_words_of_a_digital_tag_are_asked_for_once() {
+fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
     let tags = table(&[("V", TagType::Digital)]);
-    let values = Values::Texts(vec!["Open".into(), "Closed".into(), "Open".into()]);
-    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
-    let prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses: vec![] }] }, &tags, RULES).unwrap();
+    let values = Values::Texts(["Open", "Closed", "Open", "Open"].map(String::from).to_vec());
+    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3, 4] };
+    let statuses = vec![0, 0, 0, 0x8000_0000];
+    let mut prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses }] }, &tags, RULES).unwrap();
     assert_eq!(prepared.new_states[&TagId(1)], ["Open", "Closed"]);
+
+    let mut declared = tags.clone();
+    let mut tag = (**tags.find("V").unwrap()).clone();
+    tag.spec.states = vec![(7, "Closed".into()), (9, "Open".into())];
+    declared.put(Arc::new(tag));
+    prepared.close_codes(&declared).unwrap();
+    let rows = &prepared.blocks[0].rows;
+    // With a Bad status, a word that was no state before the batch is a system state.
+    let found: Vec<Option<u64>> = (0..4).map(|i| rows.value(i)).collect();
+    assert_eq!(found, [Some(9), Some(7), Some(9), None]);
+    assert_eq!(rows.text(3).map(|text| &**text), Some("Open"));
 }
 
 #[test]
