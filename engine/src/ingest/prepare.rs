@@ -118,13 +118,9 @@ impl<'a> Missing<'a> {
     }
 }
 
-/// Checks and coerces every sample of a batch.
-///
-/// # Errors
-/// `InvalidInput` where the batch as a whole cannot be: too many samples, or columns of different
-/// lengths. Single samples that cannot be kept are rejections.
-pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Result<Prepared> {
-    check_shape(batch)?;
+/// Checks and coerces every sample of a batch that [`check_shape`] accepts. Samples that cannot be
+/// kept are rejections.
+pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Prepared {
     let mut out = Prepared::default();
     let mut base = 0;
     for block in &batch.blocks {
@@ -139,10 +135,11 @@ pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Result<Pr
     }
     out.handles.sort();
     out.handles.dedup();
-    Ok(out)
+    out
 }
 
-fn check_shape(batch: &Batch) -> Result<()> {
+/// Refuses a batch whose columns do not fit each other, before anything looks into them.
+pub(crate) fn check_shape(batch: &Batch) -> Result<()> {
     let refuse = |why: String| Err(Error::invalid("the batch", why, "send smaller or well-formed batches"));
     let rows: usize = batch.blocks.iter().map(|b| b.shape.len()).sum();
     if rows > limits::BATCH_ROWS_MAX {

@@ -35,7 +35,7 @@ fn a_sample_that_cannot_be_is_named_and_the_others_are_kept() {
             },
         ],
     };
-    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    let prepared = prepare(&batch, &tags, RULES);
     let indexes: Vec<u32> = prepared.rejections.iter().map(|r| r.index).collect();
     assert_eq!(indexes, [1, 2, 3, 4, 6], "{:?}", prepared.rejections);
     assert!(prepared.rejections.iter().all(|r| !r.reason.contains('\n')));
@@ -68,7 +68,7 @@ fn coerced_samples_are_marked_one_by_one() {
     let values = Values::Doubles(vec![1.0, f64::NAN, 2.0]);
     let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
     let batch = Batch { blocks: vec![Block { shape, values, statuses: vec![] }] };
-    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    let prepared = prepare(&batch, &tags, RULES);
     assert_eq!(prepared.blocks[0].coerced, [false, true, false]);
     assert_eq!(prepared.blocks[0].rows.status(1), Status::BAD_OUT_OF_RANGE);
     assert_eq!(prepared.blocks[0].rows.value(1), None);
@@ -80,7 +80,7 @@ fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
     let values = Values::Texts(["Open", "Closed", "Open", "Open"].map(String::from).to_vec());
     let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3, 4] };
     let statuses = vec![0, 0, 0, 0x8000_0000];
-    let mut prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses }] }, &tags, RULES).unwrap();
+    let mut prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses }] }, &tags, RULES);
     assert_eq!(prepared.new_states[&TagId(1)], ["Open", "Closed"]);
 
     let mut declared = tags.clone();
@@ -98,7 +98,7 @@ fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
 #[test]
 fn columns_of_different_lengths_refuse_the_batch() {
     let batch = scan(NOW, &["A", "B"], Values::Doubles(vec![1.0]), &[]);
-    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+    assert!(check_shape(&batch).is_err());
     let batch = scan(NOW, &["A", "B", "C"], Values::None, &[0, 0]);
-    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+    assert!(check_shape(&batch).is_err());
 }
