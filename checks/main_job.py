@@ -12,6 +12,7 @@ import pathlib
 import time
 
 import doors
+import front
 import generate
 import lib
 import model
@@ -165,6 +166,7 @@ def main():
                 part.mkdir()
                 run_set(report, name, data, part)
         check_empty_texts(report, folder)
+        front.check_front(report, folder)
     report.end()
 
 
