@@ -1,5 +1,7 @@
 //! Memory and spill files.
 
+use std::time::{Duration, Instant};
+
 use tagus_engine::tag::TagType;
 
 use super::fixture::{Fixture, collect, lines};
@@ -21,7 +23,12 @@ async fn a_query_larger_than_memory_and_disk_fails_by_itself() {
     let fixture = plant(12 << 20, 0);
     let error = fixture.error("SELECT value, time FROM samples ORDER BY value DESC").await;
     assert_eq!(error.kind(), SqlErrorKind::Resources, "{error}");
-    assert_eq!(fixture.service.memory_used(), 0, "what failed gives everything back");
+    // A read that was under way when the query failed ends by itself.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while fixture.service.memory_used() > 0 {
+        assert!(Instant::now() < deadline, "{} bytes are not given back", fixture.service.memory_used());
+        tokio::task::yield_now().await;
+    }
     assert_eq!(fixture.table("SELECT count(*) FROM samples").await, ["300000"]);
 }
 
