@@ -4,6 +4,9 @@
 //! `tag number,type,time in ns,value,text,status`, sorted by tag and time. Text may not hold
 //! commas. Of all rounds the fastest counts.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+#![allow(clippy::single_range_in_vec_init, reason = "a read of one range is meant")]
+
 use std::io::{BufRead, Error, stdin};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -360,7 +360,7 @@ impl OpenPage {
                 times.extend(times_of.iter().map(|time| millis(*time).wrapping_add(same)));
             }
             (None, _) => {
-                times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i))))
+                times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i))));
             }
         }
     }

@@ -41,7 +41,7 @@ pub fn decode_plain(source: Padded<'_>, count: usize, out: &mut Vec<i64>) -> Dec
 /// The number of 64-bit values in a page, which has to be `count` at least.
 fn number_of(source: Padded<'_>, count: usize) -> DecodeResult<usize> {
     match source.len() / 8 {
-        total if total >= count && source.len() % 8 == 0 => Ok(total),
+        total if total >= count && source.len().is_multiple_of(8) => Ok(total),
         _ => Err("a page holds another number of values than its header says"),
     }
 }

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
+
 use parquet::basic::Encoding;
 use proptest::prelude::*;
 
