@@ -271,7 +271,11 @@ impl ChunkWriter {
             match stats.iter_mut().find(same) {
                 Some(known) => known.count += 1,
                 None => {
-                    stats.push(PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: place.encoding, count: 1 })
+                    stats.push(PageEncodingStats {
+                        page_type: PageType::DATA_PAGE,
+                        encoding: place.encoding,
+                        count: 1,
+                    });
                 }
             }
         }

@@ -41,8 +41,7 @@ pub fn join(mantissa: i64, scale: u8) -> f64 {
 /// The mantissa of `value` at `scale`, if there is one.
 pub fn mantissa(value: f64, scale: u8) -> Option<i64> {
     let product = value * power(scale);
-    // Not a number fails this comparison too.
-    if !(product.abs() <= MANTISSA_MAX as f64) {
+    if product.is_nan() || product.abs() > MANTISSA_MAX as f64 {
         return None;
     }
     let nearest = product.round_ties_even() as i64;

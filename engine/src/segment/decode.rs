@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use parquet::basic::Encoding;
 
 use super::codec::{
-    DecodeResult, PADDING, Padded, PageHeader, PageKind, Series, decode_delta, decode_hybrid, decode_plain_i64,
+    DecodeResult, PADDING, Padded, PageHeader, PageKind, Series, decode_delta, decode_hybrid, decode_plain,
     decode_plain_texts, decode_split,
 };
 use super::schema::{NANOS, SCALE, TAG, TEXT, is_nullable};
@@ -60,16 +61,57 @@ pub struct ColumnPage {
     pub values: Values,
 }
 
-/// Decodes pages; its buffer serves all.
+/// Decodes pages; its buffers serve all.
 pub struct Unpacker {
     decompressor: zstd::bulk::Decompressor<'static>,
     plain: Vec<u8>,
+    /// Room of columns that nobody needs any more.
+    spare: Vec<Vec<i64>>,
 }
+
+/// Rows of a page, and how many of them, from the first on, are wanted.
+#[derive(Clone, Copy)]
+pub struct PageSize {
+    /// All rows.
+    pub rows: usize,
+    /// The rows that are decoded.
+    pub wanted: usize,
+}
+
+/// Unpackers that no reader uses now. To make one takes as long as to decode a page, and so does
+/// the kernel to find memory for its buffers.
+static IDLE: Mutex<Vec<Unpacker>> = Mutex::new(Vec::new());
+/// How many are kept, and how many bytes each may hold on to.
+const IDLE_MAX: usize = 4;
+const IDLE_BYTES_MAX: usize = 2 << 20;
 
 impl Unpacker {
     /// A decoder of pages.
     pub fn new() -> std::io::Result<Unpacker> {
-        Ok(Unpacker { decompressor: zstd::bulk::Decompressor::new()?, plain: Vec::new() })
+        if let Some(idle) = IDLE.lock().pop() {
+            return Ok(idle);
+        }
+        Ok(Unpacker { decompressor: zstd::bulk::Decompressor::new()?, plain: Vec::new(), spare: Vec::new() })
+    }
+
+    /// Gives the unpacker to the next reader.
+    pub fn retire(mut self) {
+        let spare: usize = self.spare.iter().map(|column| column.capacity() * size_of::<i64>()).sum();
+        if self.plain.capacity() + spare > IDLE_BYTES_MAX {
+            (self.plain, self.spare) = (Vec::new(), Vec::new());
+        }
+        let mut idle = IDLE.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(self);
+        }
+    }
+
+    /// Takes the room of a column that is read no more.
+    pub fn recycle(&mut self, page: ColumnPage) {
+        if let Values::Numbers(Series::Each(mut room)) = page.values {
+            room.clear();
+            self.spare.push(room);
+        }
     }
 
     /// Decompresses a page into the buffer.
@@ -110,23 +152,28 @@ impl Unpacker {
             }
             words.iter().map(|word| i64::from(i32::from_le_bytes(*word))).collect()
         } else {
-            decode_plain_i64(source, count)?.into_iter().map(u64::cast_signed).collect()
+            let mut numbers = Vec::new();
+            if decode_plain(source, count, &mut numbers)? != count {
+                return Err("a dictionary holds another number of entries than its header says");
+            }
+            numbers
         };
         Ok(Dictionary::Numbers(numbers))
     }
 
-    /// Decodes a page of `rows` rows of a column.
+    /// Decodes the wanted rows of a page of a column.
     pub fn page(
         &mut self,
         column: usize,
         page: &[u8],
-        rows: usize,
+        size: PageSize,
         dictionary: Option<&Dictionary>,
     ) -> DecodeResult<ColumnPage> {
         let header = self.open(page, PageKind::Data)?;
-        if header.values as usize != rows {
+        if header.values as usize != size.rows {
             return Err("a page holds another number of rows than the page index says");
         }
+        let rows = size.wanted.min(size.rows);
         let mut source = Padded::new(&self.plain);
         let presence = if is_nullable(column) { read_levels(&mut source, rows)? } else { Presence::All };
         let count = match &presence {
@@ -138,9 +185,18 @@ impl Unpacker {
             let texts = read_texts(source, count, header.encoding, dictionary)?;
             return Ok(ColumnPage { values: Values::Texts(spread_texts(texts, &presence, rows)), presence });
         }
-        let numbers =
-            if count == 0 { Series::Same(0) } else { read_numbers(source, count, header.encoding, dictionary)? };
-        Ok(ColumnPage { values: Values::Numbers(spread(numbers, &presence)), presence })
+        if count == 0 {
+            return Ok(ColumnPage { values: Values::Numbers(Series::Same(0)), presence });
+        }
+        // What comes through a dictionary takes the room of its indexes.
+        let direct = header.encoding != Encoding::RLE_DICTIONARY;
+        let room = if direct { self.spare.pop().unwrap_or_default() } else { Vec::new() };
+        let (mut numbers, total) = read_numbers(source, count, header.encoding, dictionary, room)?;
+        if rows == size.rows && total.is_some_and(|total| total != count) {
+            return Err("a page holds another number of values than its header says");
+        }
+        spread(&mut numbers, &presence);
+        Ok(ColumnPage { values: Values::Numbers(numbers), presence })
     }
 }
 
@@ -160,32 +216,32 @@ fn read_levels(source: &mut Padded<'_>, rows: usize) -> DecodeResult<Presence> {
     })
 }
 
+/// The first `count` numbers, and how many there are in all, where the encoding tells. `room`
+/// is used for them, if they need any.
 fn read_numbers(
     mut source: Padded<'_>,
     count: usize,
     encoding: Encoding,
     dictionary: Option<&Dictionary>,
-) -> DecodeResult<Series<i64>> {
-    let signed = |values: Vec<u64>| Series::Each(values.into_iter().map(u64::cast_signed).collect());
-    match (encoding, dictionary) {
-        (Encoding::DELTA_BINARY_PACKED, _) => {
-            let mut values = Vec::new();
-            decode_delta(source, count, &mut values)?;
-            Ok(Series::Each(values))
-        }
-        (Encoding::PLAIN, _) => decode_plain_i64(source, count).map(signed),
-        (Encoding::BYTE_STREAM_SPLIT, _) => decode_split(source, count).map(signed),
+    mut room: Vec<i64>,
+) -> DecodeResult<(Series<i64>, Option<usize>)> {
+    let total = match (encoding, dictionary) {
+        (Encoding::DELTA_BINARY_PACKED, _) => decode_delta(source, count, &mut room)?,
+        (Encoding::PLAIN, _) => decode_plain(source, count, &mut room)?,
+        (Encoding::BYTE_STREAM_SPLIT, _) => decode_split(source, count, &mut room)?,
         (Encoding::RLE_DICTIONARY, Some(Dictionary::Numbers(numbers))) => {
             let width = u32::from(source.take_byte()?);
             let look_up = |index: u32| numbers.get(index as usize).copied();
-            match decode_hybrid(source, width, count)? {
+            let found = match decode_hybrid(source, width, count)? {
                 Series::Same(index) => look_up(index).map(Series::Same),
                 Series::Each(indexes) => indexes.into_iter().map(look_up).collect::<Option<_>>().map(Series::Each),
-            }
-            .ok_or("a page names an entry that its dictionary does not have")
+            };
+            let found = found.ok_or("a page names an entry that its dictionary does not have")?;
+            return Ok((found, None));
         }
-        _ => Err("a page has an encoding that its column does not use"),
-    }
+        _ => return Err("a page has an encoding that its column does not use"),
+    };
+    Ok((Series::Each(room), Some(total)))
 }
 
 fn read_texts(
@@ -208,13 +264,19 @@ fn read_texts(
 }
 
 /// Puts each value at its row.
-fn spread(numbers: Series<i64>, presence: &Presence) -> Series<i64> {
-    match (numbers, presence) {
-        (Series::Each(values), Presence::Each(each)) => {
-            let mut values = values.into_iter();
-            Series::Each(each.iter().map(|there| if *there { values.next().unwrap_or(0) } else { 0 }).collect())
+fn spread(numbers: &mut Series<i64>, presence: &Presence) {
+    if let (Series::Each(values), Presence::Each(each)) = (numbers, presence) {
+        let mut next = values.len();
+        values.resize(each.len(), 0);
+        // From the last row on, so that no value is overwritten before it is moved.
+        for (row, there) in each.iter().enumerate().rev() {
+            values[row] = if *there && next > 0 {
+                next -= 1;
+                values[next]
+            } else {
+                0
+            };
         }
-        (numbers, _) => numbers,
     }
 }
 

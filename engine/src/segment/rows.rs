@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::codec::Series;
+use super::codec::{DecodeResult, Series};
 use super::decimal;
-use super::decode::{ColumnPage, Dictionary, Unpacker, Values};
+use super::decode::{ColumnPage, Dictionary, PageSize, Unpacker, Values};
 use super::directory::{RunScale, TagRun};
 use super::fetch::Fetched;
 use super::plan::{ColumnSet, Piece, columns_for, next_piece};
@@ -24,6 +24,9 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 /// one before, so that whoever wants few rows does not wait for many.
 const BATCH_PAGES_FIRST: usize = 2;
 const BATCH_PAGES_MAX: usize = 32;
+/// Runs of one request from which on it takes no more pages: in a page of tags that have one row
+/// each they take more memory than the rows.
+const BATCH_RUNS_MAX: usize = 1 << 16;
 
 /// Gives the rows that [`super::Segment::read`] was asked for, in file order.
 pub struct RowReader {
@@ -39,7 +42,8 @@ pub struct RowReader {
     page: Option<OpenPage>,
     directory: DirectoryCursor,
     dictionaries: Dictionaries,
-    unpacker: Unpacker,
+    /// There until the reader is dropped.
+    unpacker: Option<Unpacker>,
     metrics: Arc<ReadMetrics>,
     pages_read: u64,
 }
@@ -96,7 +100,7 @@ impl RowReader {
             page: None,
             directory: DirectoryCursor::default(),
             dictionaries: Dictionaries::default(),
-            unpacker,
+            unpacker: Some(unpacker),
             metrics,
             pages_read: 0,
         })
@@ -115,7 +119,7 @@ impl RowReader {
                     ReadMetrics::add(&self.metrics.rows_read, rows.len() as u64);
                     return Ok(Some(rows));
                 }
-                self.page = None;
+                self.close_page();
             }
             match self.batch.pop_front() {
                 Some(planned) => self.page = Some(self.decode(planned)?),
@@ -128,13 +132,20 @@ impl RowReader {
         }
     }
 
+    /// Keeps the room that the page took for the next.
+    fn close_page(&mut self) {
+        if let (Some(page), Some(unpacker)) = (self.page.take(), &mut self.unpacker) {
+            page.columns.into_iter().flatten().for_each(|column| unpacker.recycle(column));
+        }
+    }
+
     /// Plans the next batch and reads its bytes; false at the end.
     fn fetch(&mut self) -> Result<bool> {
         let mut wanted = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut run_count) = (0, 0);
         // The dictionaries that are at hand once this batch is, and whose row group's they are.
         let (mut group, mut known) = (self.dictionaries.group, self.dictionaries.known());
-        while self.batch.len() < self.batch_pages && bytes < BATCH_BYTES_MAX {
+        while self.batch.len() < self.batch_pages && bytes < BATCH_BYTES_MAX && run_count < BATCH_RUNS_MAX {
             let Some(piece) = next_piece(&self.tail, &mut self.ranges) else {
                 break;
             };
@@ -156,6 +167,7 @@ impl RowReader {
                     wanted.push(place.range());
                 }
             }
+            run_count += runs.len();
             self.batch.push_back(Planned { piece, runs, columns });
         }
         if self.batch.is_empty() {
@@ -199,21 +211,21 @@ impl RowReader {
         if self.dictionaries.group != piece.group {
             self.dictionaries = Dictionaries { group: piece.group, ..Dictionaries::default() };
         }
+        let size = PageSize { rows: piece.rows, wanted: piece.wanted.last().map_or(0, |wanted| wanted.end) };
         let tail = self.tail.clone();
         let mut decoded: [Option<ColumnPage>; COLUMNS] = Default::default();
-        for (column, chunk) in tail.groups[piece.group].chunks.iter().enumerate() {
-            if !columns[column] {
-                continue;
-            }
+        for (column, chunk) in tail.groups[piece.group].chunks.iter().enumerate().filter(|(column, _)| columns[*column])
+        {
             if let Some(place) = chunk.dictionary.filter(|_| self.dictionaries.columns[column].is_none()) {
-                let bytes = self.bytes(place)?;
-                let dictionary = self.unpacker.dictionary(column, &bytes);
-                self.dictionaries.columns[column] = Some(self.checked(place, dictionary)?);
+                let read = self.unpack(place, |unpacker, bytes| unpacker.dictionary(column, bytes))?;
+                self.dictionaries.columns[column] = Some(read);
             }
-            let place = chunk.pages[piece.page];
-            let bytes = self.bytes(place)?;
-            let page = self.unpacker.page(column, &bytes, piece.rows, self.dictionaries.columns[column].as_ref());
-            decoded[column] = Some(self.checked(place, page)?);
+            let dictionary = self.dictionaries.columns[column].take();
+            let read = self.unpack(chunk.pages[piece.page], |unpacker, bytes| {
+                unpacker.page(column, bytes, size, dictionary.as_ref())
+            });
+            self.dictionaries.columns[column] = dictionary;
+            decoded[column] = Some(read?);
         }
         Ok(OpenPage {
             columns: decoded,
@@ -224,18 +236,22 @@ impl RowReader {
         })
     }
 
-    fn bytes(&self, place: Place) -> Result<bytes::Bytes> {
-        let damaged = || Error::damaged(&self.segment.path, place.offset, "a page was not read");
-        self.fetched.get(&place.range()).ok_or_else(damaged)
-    }
-
-    fn checked<T>(&self, place: Place, result: std::result::Result<T, &'static str>) -> Result<T> {
-        result.map_err(|why| Error::damaged(&self.segment.path, place.offset, why))
+    /// Decodes the page at `place`.
+    fn unpack<T>(&mut self, place: Place, decode: impl FnOnce(&mut Unpacker, &[u8]) -> DecodeResult<T>) -> Result<T> {
+        let decoded = match (self.fetched.get(&place.range()), &mut self.unpacker) {
+            (Some(bytes), Some(unpacker)) => decode(unpacker, &bytes),
+            _ => Err("a page was not read"),
+        };
+        decoded.map_err(|why| Error::damaged(&self.segment.path, place.offset, why))
     }
 }
 
 impl Drop for RowReader {
     fn drop(&mut self) {
+        self.close_page();
+        if let Some(unpacker) = self.unpacker.take() {
+            unpacker.retire();
+        }
         if self.pages_read > 0 {
             self.metrics.count_pages(self.segment.meta.id, self.tail.page_count(), self.pages_read);
         }
@@ -344,7 +360,7 @@ impl OpenPage {
                 times.extend(times_of.iter().map(|time| millis(*time).wrapping_add(same)));
             }
             (None, _) => {
-                times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i))))
+                times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i))));
             }
         }
     }

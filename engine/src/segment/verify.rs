@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Segment;
 use super::codec::Series;
-use super::decode::{ColumnPage, Dictionary, Unpacker, Values};
+use super::decode::{ColumnPage, Dictionary, PageSize, Unpacker, Values};
 use super::directory::TagRun;
 use super::fetch::{Fetched, read_error};
 use super::reader::Inner;
@@ -115,11 +115,12 @@ impl Check<'_> {
             }
             for i in 0..group.pages.len() {
                 let rows = group.page_rows(i);
+                let count = (rows.end - rows.start) as usize;
+                let size = PageSize { rows: count, wanted: count };
                 let mut columns = Vec::with_capacity(COLUMNS);
                 for (column, chunk) in group.chunks.iter().enumerate() {
-                    let count = (rows.end - rows.start) as usize;
                     let place = chunk.pages[i];
-                    let page = unpacker.page(column, &self.fetch(place)?, count, dictionaries[column].as_ref());
+                    let page = unpacker.page(column, &self.fetch(place)?, size, dictionaries[column].as_ref());
                     columns.push(page.or_else(|why| self.damaged(place.offset, why))?);
                 }
                 let offset = group.chunks[TAG].pages[i].offset;

@@ -38,3 +38,13 @@ pub fn unpack(source: &Padded<'_>, width: u32, i: usize) -> u64 {
     }
     value & (u64::MAX >> (64 - width))
 }
+
+/// The widest values that [`unpack_short`] takes: with the bits before them they fit in a word.
+pub const SHORT_WIDTH_MAX: u32 = 57;
+
+/// The same for widths of 1 to [`SHORT_WIDTH_MAX`], in fewer steps.
+#[inline(always)]
+pub fn unpack_short(source: &Padded<'_>, width: u32, i: usize) -> u64 {
+    let bit = i * width as usize;
+    source.word(bit / 8) >> (bit % 8) & (u64::MAX >> (64 - width))
+}

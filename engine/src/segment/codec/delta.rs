@@ -1,6 +1,6 @@
 //! DELTA_BINARY_PACKED: blocks of differences, each miniblock packed to a width of its own.
 
-use super::bits::{pack, unpack, width};
+use super::bits::{SHORT_WIDTH_MAX, pack, unpack, unpack_short, width};
 use super::{DecodeResult, Padded, put_varint, put_zigzag};
 
 const BLOCK: usize = 128;
@@ -42,21 +42,21 @@ fn encode_block(out: &mut Vec<u8>, deltas: &[i64]) {
     }
 }
 
-/// Decodes exactly `count` values to the end of `out`.
-pub fn decode_delta(mut source: Padded<'_>, count: usize, out: &mut Vec<i64>) -> DecodeResult<()> {
+/// Decodes the first `count` values to the end of `out`; returns how many there are in all.
+pub fn decode_delta(mut source: Padded<'_>, count: usize, out: &mut Vec<i64>) -> DecodeResult<usize> {
     let block = source.varint()?;
     let miniblocks = source.varint()?;
-    let total = source.varint()?;
+    let total = usize::try_from(source.varint()?).map_err(|_| "a page holds too many values")?;
     let mut value = source.zigzag()?;
     if block == 0 || block > BLOCK_MAX || miniblocks == 0 || block % miniblocks != 0 || (block / miniblocks) % 8 != 0 {
         return Err("a page of differences has impossible blocks");
     }
-    if total != count as u64 {
-        return Err("a page holds another number of values than its header says");
+    if total < count {
+        return Err("a page holds fewer values than its header says");
     }
     let (miniblocks, miniblock) = (miniblocks as usize, (block / miniblocks) as usize);
     if count == 0 {
-        return Ok(());
+        return Ok(total);
     }
     out.reserve(count);
     out.push(value);
@@ -69,38 +69,29 @@ pub fn decode_delta(mut source: Padded<'_>, count: usize, out: &mut Vec<i64>) ->
                 break;
             }
             let n = left.min(miniblock);
-            value = decode_miniblock(&mut source, u32::from(widths.bytes[i]), least, value, miniblock, n, out)?;
+            let width = u32::from(widths.bytes[i]);
+            if width > 64 {
+                return Err("a page of differences has an impossible width");
+            }
+            let packed = source.take(miniblock / 8 * width as usize)?;
+            value = decode_miniblock(&packed, width, least, value, n, out);
             left -= n;
         }
     }
-    Ok(())
+    Ok(total)
 }
 
-/// Decodes `n` values of a miniblock of `miniblock` that follow `value`; returns the last.
-fn decode_miniblock(
-    source: &mut Padded<'_>,
-    width: u32,
-    least: i64,
-    mut value: i64,
-    miniblock: usize,
-    n: usize,
-    out: &mut Vec<i64>,
-) -> DecodeResult<i64> {
-    if width > 64 {
-        return Err("a page of differences has an impossible width");
-    }
-    let packed = source.take(miniblock / 8 * width as usize)?;
-    if width == 0 {
-        out.extend((0..n).map(|_| {
-            value = value.wrapping_add(least);
-            value
-        }));
-        return Ok(value);
-    }
-    out.extend((0..n).map(|i| {
-        let delta = unpack(&packed, width, i).cast_signed().wrapping_add(least);
-        value = value.wrapping_add(delta);
+/// Decodes `n` values that follow `value`; returns the last.
+fn decode_miniblock(packed: &Padded<'_>, width: u32, least: i64, value: i64, n: usize, out: &mut Vec<i64>) -> i64 {
+    let mut value = value;
+    let mut add = |delta: u64| {
+        value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
         value
-    }));
-    Ok(value)
+    };
+    match width {
+        0 => out.extend((0..n).map(|_| add(0))),
+        1..=SHORT_WIDTH_MAX => out.extend((0..n).map(|i| add(unpack_short(packed, width, i)))),
+        _ => out.extend((0..n).map(|i| add(unpack(packed, width, i)))),
+    }
+    value
 }

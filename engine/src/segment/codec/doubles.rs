@@ -16,32 +16,37 @@ pub fn encode_split(out: &mut Vec<u8>, values: &[u64]) {
     }
 }
 
-/// Decodes exactly `count` 64-bit values that were written plane by plane.
-pub fn decode_split(source: Padded<'_>, count: usize) -> DecodeResult<Vec<u64>> {
-    let bytes = exact(source, count)?;
-    let mut values = vec![0u64; count];
-    for (plane, bytes) in bytes.chunks_exact(count.max(1)).enumerate() {
-        for (value, byte) in values.iter_mut().zip(bytes) {
-            *value |= u64::from(*byte) << (plane * 8);
+/// Decodes the first `count` of 64-bit values that were written plane by plane to the end of
+/// `out`; returns how many there are in all.
+pub fn decode_split(source: Padded<'_>, count: usize, out: &mut Vec<i64>) -> DecodeResult<usize> {
+    let total = number_of(source, count)?;
+    let start = out.len();
+    out.resize(start + count, 0);
+    for (plane, bytes) in source.as_slice().chunks_exact(total.max(1)).enumerate() {
+        for (value, byte) in out[start..].iter_mut().zip(bytes) {
+            *value |= i64::from(*byte) << (plane * 8);
         }
     }
-    Ok(values)
+    Ok(total)
 }
 
-/// Decodes exactly `count` 64-bit values that stand one after another.
-pub fn decode_plain_i64(source: Padded<'_>, count: usize) -> DecodeResult<Vec<u64>> {
-    let bytes = exact(source, count)?;
-    Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+/// Decodes the first `count` of 64-bit values that stand one after another to the end of `out`;
+/// returns how many there are in all.
+pub fn decode_plain(source: Padded<'_>, count: usize, out: &mut Vec<i64>) -> DecodeResult<usize> {
+    let total = number_of(source, count)?;
+    out.extend(source.as_slice().as_chunks::<8>().0[..count].iter().map(|bytes| i64::from_le_bytes(*bytes)));
+    Ok(total)
 }
 
-fn exact(source: Padded<'_>, count: usize) -> DecodeResult<&[u8]> {
-    match count.checked_mul(8) {
-        Some(bytes) if bytes == source.len() => Ok(source.as_slice()),
+/// The number of 64-bit values in a page, which has to be `count` at least.
+fn number_of(source: Padded<'_>, count: usize) -> DecodeResult<usize> {
+    match source.len() / 8 {
+        total if total >= count && source.len().is_multiple_of(8) => Ok(total),
         _ => Err("a page holds another number of values than its header says"),
     }
 }
 
-/// Decodes exactly `count` texts, each after its length.
+/// Decodes the first `count` texts, each after its length.
 pub fn decode_plain_texts(mut source: Padded<'_>, count: usize) -> DecodeResult<Vec<Arc<str>>> {
     // Each takes 4 bytes at least, so that the memory taken is bounded by the page.
     if count > source.len() / 4 {

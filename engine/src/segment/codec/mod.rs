@@ -13,7 +13,7 @@ mod rle;
 mod tests;
 
 pub use delta::{decode_delta, encode_delta};
-pub use doubles::{decode_plain_i64, decode_plain_texts, decode_split, encode_split};
+pub use doubles::{decode_plain, decode_plain_texts, decode_split, encode_split};
 pub use header::{PageHeader, PageKind};
 pub use rle::{Runs, Series, decode_hybrid, encode_hybrid};
 

@@ -107,7 +107,7 @@ impl HybridWriter<'_> {
     }
 }
 
-/// Decodes exactly `count` values of `width` bits, at most 32.
+/// Decodes the first `count` values of `width` bits, at most 32.
 pub fn decode_hybrid(mut source: Padded<'_>, width: u32, count: usize) -> DecodeResult<Series<u32>> {
     if width > 32 {
         return Err("a dictionary index is wider than 32 bits");

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
+
 use parquet::basic::Encoding;
 use proptest::prelude::*;
 
@@ -42,8 +44,12 @@ proptest! {
         encode_delta(&mut bytes, &values);
         let bytes = padded(bytes);
         let mut out = vec![42];
-        decode_delta(Padded::new(&bytes), values.len(), &mut out).unwrap();
+        prop_assert_eq!(decode_delta(Padded::new(&bytes), values.len(), &mut out).unwrap(), values.len());
         prop_assert_eq!(&out[1..], &values[..]);
+        let part = values.len() / 2;
+        let mut out = Vec::new();
+        prop_assert_eq!(decode_delta(Padded::new(&bytes), part, &mut out).unwrap(), values.len());
+        prop_assert_eq!(&out[..], &values[..part]);
         prop_assert!(decode_delta(Padded::new(&bytes), values.len() + 1, &mut out).is_err());
     }
 
@@ -67,8 +73,13 @@ proptest! {
         let mut bytes = Vec::new();
         encode_split(&mut bytes, &values);
         let bytes = padded(bytes);
-        prop_assert_eq!(decode_split(Padded::new(&bytes), values.len()).unwrap(), values.clone());
-        prop_assert!(decode_split(Padded::new(&bytes), values.len() + 1).is_err());
+        let signed: Vec<i64> = values.iter().map(|value| value.cast_signed()).collect();
+        for part in [values.len(), values.len() / 2] {
+            let mut out = Vec::new();
+            prop_assert_eq!(decode_split(Padded::new(&bytes), part, &mut out).unwrap(), values.len());
+            prop_assert_eq!(&out[..], &signed[..part]);
+        }
+        prop_assert!(decode_split(Padded::new(&bytes), values.len() + 1, &mut Vec::new()).is_err());
     }
 
     /// Every decoder takes any bytes without a panic and without more memory than it was told.
@@ -83,8 +94,8 @@ proptest! {
         if let Ok(Series::Each(values)) = decode_hybrid(source, width, count) {
             prop_assert_eq!(values.len(), count);
         }
-        let _ = decode_split(source, count);
-        let _ = decode_plain_i64(source, count);
+        let _ = decode_split(source, count, &mut out);
+        let _ = decode_plain(source, count, &mut out);
         let _ = decode_plain_texts(source, count);
         let _ = PageHeader::read(&mut source.clone());
     }

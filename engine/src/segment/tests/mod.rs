@@ -1,3 +1,6 @@
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
+#![allow(clippy::single_range_in_vec_init, reason = "a read of one range is meant")]
+
 mod damage;
 mod decimal;
 mod foreign;

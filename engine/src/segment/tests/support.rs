@@ -159,7 +159,8 @@ pub fn plant(tags: u32, rows: usize) -> Set {
         let mut series = Rows::default();
         for i in 0..rows {
             let time = 1_767_225_600_000_000_000 + i as i64 * 1_000_000_000;
-            let noise = (i as u64 + u64::from(tag) * 1_000_003).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
+            let mixed = (i as u64 + u64::from(tag) * 1_000_003).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let noise = (mixed ^ mixed >> 32).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 44;
             let value = noise as f64 / 100.0;
             series.push(time, &Cell::good(value.to_bits()));
         }
