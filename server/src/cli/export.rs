@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
 use futures::StreamExt;
@@ -219,7 +219,7 @@ fn foreign(why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Float64Array, TimestampNanosecondArray};
+    use arrow::array::{Float64Array, Int64Array, TimestampNanosecondArray};
 
     use super::*;
 

@@ -62,7 +62,7 @@ impl Sink for TableSink {
                 column.text(row, &mut text)?;
                 self.text_bytes += text.len();
                 let alignment = if *number { CellAlignment::Right } else { CellAlignment::Left };
-                cells.push(Cell::new(printable(&text)).set_alignment(alignment));
+                cells.push(Cell::new(printable_lines(&text)).set_alignment(alignment));
             }
             self.table.add_row(cells);
         }
@@ -85,6 +85,15 @@ impl Sink for TableSink {
         self.output.write(&line)?;
         self.output.finish()
     }
+}
+
+/// Text of several lines, such as a query plan, as a terminal may show it.
+fn printable_lines(text: &[u8]) -> String {
+    if !text.contains(&b'\n') {
+        return printable(text);
+    }
+    let lines: Vec<String> = text.split(|byte| *byte == b'\n').map(printable).collect();
+    lines.join("\n")
 }
 
 /// Text as a terminal may show it: control characters, which could move its cursor or colour it,
@@ -130,13 +139,14 @@ mod tests {
     fn numbers_stand_right_and_the_rows_are_counted() {
         let text = written(&[batch(vec!["a", "pump\n1"], vec![Some(1), None]), batch(vec!["c"], vec![Some(1234567)])]);
         let expected = "\
-┌─────────┬─────────┐
-│ tag     ┆ value   │
-╞═════════╪═════════╡
-│ a       ┆       1 │
-│ pump\\n1 ┆         │
-│ c       ┆ 1234567 │
-└─────────┴─────────┘
+┌──────┬─────────┐
+│ tag  ┆ value   │
+╞══════╪═════════╡
+│ a    ┆       1 │
+│ pump ┆         │
+│ 1    ┆         │
+│ c    ┆ 1234567 │
+└──────┴─────────┘
 (3 rows)
 ";
         assert_eq!(text.unwrap(), expected);

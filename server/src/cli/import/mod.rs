@@ -20,7 +20,7 @@ pub use report::Report;
 
 use super::args::ImportArgs;
 use super::connect::Connection;
-use super::error::Result;
+use super::error::{Failure, Result};
 use super::tags::declare;
 use progress::Progress;
 
@@ -28,6 +28,12 @@ use progress::Progress;
 pub async fn run(args: ImportArgs) -> Result<()> {
     for path in &args.files {
         check(path, &args)?;
+    }
+    if let Some(rejects) = &args.rejects
+        && args.files.iter().chain(&args.tags).any(|file| is_same(file, rejects))
+    {
+        let why = "--rejects names a file that is to be read";
+        return Err(Failure::usage("reading the arguments", why, "give the rejected rows a file of their own"));
     }
     let declared = args.tags.as_deref().map(tags::read).transpose()?;
     let report = Report::create(args.rejects.as_deref())?;
@@ -61,6 +67,10 @@ fn verify(args: &ImportArgs) -> Result<()> {
     }
     progress.finish();
     Ok(())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 fn can_be_read_again(path: &Path) -> bool {

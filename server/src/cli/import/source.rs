@@ -1,7 +1,7 @@
 //! Opens a file of samples as what it is: CSV, gzipped CSV or Parquet.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,8 @@ pub fn open(path: &Path, unit: Option<TimeUnit>, done: &Arc<AtomicU64>) -> Resul
         return Ok(Box::new(ParquetSource::open(path, file, unit, done)?));
     }
     let counted = Counted { file, done: done.clone() };
-    let buffered = BufReader::with_capacity(FILE_BUFFER_BYTES, counted);
+    let mut buffered = BufReader::with_capacity(FILE_BUFFER_BYTES, counted);
+    let start = buffered.fill_buf().map_err(|e| Failure::file("reading", path, &e))?;
     let bytes: Box<dyn Read + Send> = if start.starts_with(&[0x1F, 0x8B]) || has_ending(path, "gz") {
         Box::new(MultiGzDecoder::new(buffered))
     } else {
