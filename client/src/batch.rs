@@ -27,6 +27,9 @@ pub(crate) struct Shaper {
 }
 
 const NONE: u32 = u32::MAX;
+/// Groups of so many samples on average are taken without looking for larger ones: a block's own
+/// cost is lost among theirs.
+const COARSE: usize = 64;
 
 /// One way to group: the group of each sample, and the size of each group.
 struct Grouping {
@@ -93,6 +96,10 @@ impl Shaper {
 
     /// How many of the first samples hold no tag and time with two kinds of value; at least one.
     fn unambiguous(&mut self, samples: &[Sample]) -> usize {
+        // Most batches are of one kind throughout.
+        if samples.iter().all(|sample| Kind::of(&sample.value) == Kind::of(&samples[0].value)) {
+            return samples.len();
+        }
         let mut mixed = false;
         for sample in samples {
             let tag = sample.tag as usize;
@@ -122,10 +129,7 @@ impl Shaper {
     }
 
     fn shape_run(&mut self, samples: Vec<Sample>, first: u32, blocks: &mut Vec<Block>) {
-        let by_time = self.group_by_time(&samples);
-        let by_tag = self.group_by_tag(&samples);
-        let fresh: Vec<bool> = samples.iter().map(|sample| !self.is_known(sample.tag)).collect();
-        let (groups, scan_groups) = choose(by_time, by_tag, &fresh);
+        let (groups, scan_groups) = self.group(&samples);
         let mut open: Vec<Option<Building>> = Vec::new();
         open.resize_with(groups.sizes.len(), || None);
         let start = blocks.len();
@@ -143,6 +147,18 @@ impl Shaper {
             debug_assert!(building.at >= start);
             blocks[building.at].statuses = squeeze(building.statuses);
         }
+    }
+
+    /// A grouping, and how many of its groups, which come first, are scans.
+    fn group(&mut self, samples: &[Sample]) -> (Grouping, u32) {
+        let fresh: Vec<bool> = samples.iter().map(|sample| !self.is_known(sample.tag)).collect();
+        let by_time = self.group_by_time(samples);
+        if by_time.is_coarse() && !fresh.contains(&true) {
+            let scans = by_time.sizes.len() as u32;
+            return (by_time, scans);
+        }
+        let by_tag = self.group_by_tag(samples);
+        if by_tag.is_coarse() { (by_tag, 0) } else { fewest(by_time, by_tag, &fresh) }
     }
 
     fn group_by_time(&mut self, samples: &[Sample]) -> Grouping {
@@ -200,6 +216,10 @@ impl Grouping {
         self.of.push(group);
     }
 
+    fn is_coarse(&self) -> bool {
+        self.sizes.len() * COARSE <= self.of.len()
+    }
+
     fn count(&self) -> usize {
         self.sizes.iter().filter(|size| **size > 0).count()
     }
@@ -211,7 +231,7 @@ fn slot(sample: &Sample) -> usize {
 
 /// The grouping with the fewest groups, and how many of its groups, which come first, are scans.
 /// Samples that are `fresh` go by tag.
-fn choose(by_time: Grouping, by_tag: Grouping, fresh: &[bool]) -> (Grouping, u32) {
+fn fewest(by_time: Grouping, by_tag: Grouping, fresh: &[bool]) -> (Grouping, u32) {
     let scans = by_time.sizes.len() as u32;
     let mut mixed = Grouping::with_capacity(by_time.of.len());
     mixed.sizes = vec![0; by_time.sizes.len() + by_tag.sizes.len()];

@@ -26,6 +26,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that a server may take to end the stream after everything is acknowledged.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
+const UNREACHABLE_ADVICE: &str = "check that the server runs and can be reached";
+
 /// Called for each sample that the server refused.
 pub(crate) type OnRejection = Box<dyn FnMut(Rejection) + Send>;
 
@@ -48,6 +50,9 @@ pub(crate) struct Driver {
     sequence: Sequence,
     /// Since when there is something to do and nothing was acknowledged.
     waiting_since: Option<Instant>,
+    /// What broke a stream since the last acknowledgement; what the server said before what was
+    /// seen here.
+    trouble: Option<Error>,
 }
 
 /// One open stream.
@@ -79,7 +84,7 @@ impl Drop for EndGuard {
 impl Driver {
     pub fn new(queue: Arc<Queue>, plan: Plan) -> Driver {
         let sequence = Sequence::new(random(), plan.source.is_empty());
-        Driver { queue, plan, shaper: Shaper::default(), sequence, waiting_since: Some(Instant::now()) }
+        Driver { queue, plan, shaper: Shaper::default(), sequence, waiting_since: Some(Instant::now()), trouble: None }
     }
 
     /// Runs until the writer is closed or an error is final.
@@ -101,14 +106,17 @@ impl Driver {
             };
             let delay = self.plan.backoff.next(asked, random());
             tracing::warn!(%error, delay_ms = delay.as_millis(), "the stream broke; it is opened again");
-            if self.pause(delay, &error).await? {
+            if error.is_worded() || !self.trouble.as_ref().is_some_and(Error::is_worded) {
+                self.trouble = Some(error);
+            }
+            if self.pause(delay).await? {
                 return Ok(());
             }
         }
     }
 
     /// Waits before the next try; whether there is nothing left to try for.
-    async fn pause(&mut self, delay: Duration, error: &Error) -> Result<bool> {
+    async fn pause(&mut self, delay: Duration) -> Result<bool> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let again = Instant::now() + delay;
         let end = self.plan.give_up.map_or(again, |give_up| again.min(since + give_up));
@@ -121,7 +129,7 @@ impl Driver {
             }
         }
         if self.give_up_at().is_some_and(|at| Instant::now() >= at) {
-            return Err(self.gave_up(error.why()));
+            return Err(self.gave_up());
         }
         Ok(false)
     }
@@ -138,10 +146,14 @@ impl Driver {
         Some(self.waiting_since? + self.plan.give_up?)
     }
 
-    fn gave_up(&self, why: &str) -> Error {
-        let after = self.plan.give_up.unwrap_or_default();
-        let why = format!("no progress for {} s ({why})", after.as_secs_f64());
-        Error::new(ErrorKind::Unavailable, self.what(), why, "check that the server runs and can be reached")
+    fn gave_up(&self) -> Error {
+        let after = self.plan.give_up.unwrap_or_default().as_secs_f64();
+        let (why, advice) = match &self.trouble {
+            Some(error) if error.is_worded() => (format!("no progress for {after} s: {error}"), ""),
+            Some(error) => (format!("no progress for {after} s ({})", error.why()), UNREACHABLE_ADVICE),
+            None => (format!("no progress for {after} s (nothing was acknowledged)"), UNREACHABLE_ADVICE),
+        };
+        Error::new(ErrorKind::Unavailable, self.what(), why, advice)
     }
 
     fn what(&self) -> String {
@@ -225,6 +237,7 @@ impl Driver {
         if rows > 0 {
             self.plan.backoff.reset();
             self.waiting_since = Some(Instant::now());
+            self.trouble = None;
         }
         self.queue.acknowledged(rows, self.sequence.counts());
     }
@@ -258,7 +271,7 @@ impl Driver {
                 () = self.queue.work.notified() => {}
                 () = sleep_until_some(due) => {}
                 () = sleep_until_some(self.give_up_at()) => {
-                    return Err(Break::Fatal(self.gave_up("nothing was acknowledged")));
+                    return Err(Break::Fatal(self.gave_up()));
                 }
             }
         }

@@ -47,7 +47,11 @@ impl fmt::Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts { what, why, advice, .. } = self;
         // A message of the server is complete by itself.
-        if what.is_empty() { f.write_str(why) } else { write!(f, "{what} failed: {why}; {advice}") }
+        if !what.is_empty() {
+            write!(f, "{what} failed: ")?;
+        }
+        f.write_str(why)?;
+        if advice.is_empty() { Ok(()) } else { write!(f, "; {advice}") }
     }
 }
 
@@ -75,6 +79,11 @@ impl Error {
     /// Why it failed, without the other parts where they are known apart.
     pub(crate) fn why(&self) -> &str {
         &self.0.why
+    }
+
+    /// Whether the server worded it, with its own advice.
+    pub(crate) fn is_worded(&self) -> bool {
+        self.0.what.is_empty()
     }
 
     /// What the caller can do.

@@ -47,12 +47,26 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     names: Names,
-    samples: VecDeque<Sample>,
+    /// Full batches, oldest first.
+    full: VecDeque<Chunk>,
+    /// The batch that fills.
+    open: Chunk,
+    /// Samples that wait, and the bytes of their texts.
+    rows: usize,
     text_bytes: usize,
-    /// About when the first of `samples` was written.
-    oldest: Option<Instant>,
     progress: Progress,
     closing: bool,
+}
+
+/// Samples of one batch.
+#[derive(Default)]
+struct Chunk {
+    samples: Vec<Sample>,
+    /// When the first was written.
+    started: Option<Instant>,
+    /// Encoded bytes at most.
+    bytes: usize,
+    text_bytes: usize,
 }
 
 /// How far things have come; samples are counted from the writer's start.
@@ -125,22 +139,14 @@ impl Queue {
         if let Some(error) = &state.progress.ended {
             return Err(error.clone());
         }
-        let full = state.samples.len() >= self.limits.queue_rows || state.text_bytes > QUEUE_TEXT_BYTES_MAX;
-        if full {
+        if state.rows >= self.limits.queue_rows || state.text_bytes > QUEUE_TEXT_BYTES_MAX {
             return Ok(Pushed::Full(value));
         }
         let tag = match tag {
             Named::Name(name) => state.names.intern(name)?,
             Named::Index(index) => index,
         };
-        state.samples.push_back(Sample { tag, status: status.0, time, value });
-        state.text_bytes += text_bytes;
-        state.progress.written += 1;
-        let rows = state.samples.len();
-        if rows == 1 {
-            state.oldest = Some(Instant::now());
-        }
-        let tell = rows == 1 || rows % self.limits.batch_rows == 0 || state.text_bytes >= BATCH_BYTES_MAX;
+        let tell = state.push(Sample { tag, status: status.0, time, value }, text_bytes, &self.limits);
         drop(state);
         if tell {
             self.work.notify_one();
@@ -154,16 +160,14 @@ impl Queue {
         if state.due(&self.limits)? > now {
             return None;
         }
-        let rows = state.batch_rows(&self.limits);
+        let chunk = state.full.pop_front().unwrap_or_else(|| std::mem::take(&mut state.open));
         let first = state.progress.cut;
-        let samples: Vec<Sample> = state.samples.drain(..rows).collect();
-        state.text_bytes -= samples.iter().map(|sample| sample.value.text_bytes()).sum::<usize>();
-        state.progress.cut += rows as u64;
-        // The age of what is left is not known; it is younger than what was taken.
-        state.oldest = (!state.samples.is_empty()).then_some(now);
+        state.rows -= chunk.samples.len();
+        state.text_bytes -= chunk.text_bytes;
+        state.progress.cut += chunk.samples.len() as u64;
         drop(state);
         self.room.notify_waiters();
-        Some(Cut { samples, first })
+        Some(Cut { samples: chunk.samples, first })
     }
 
     /// When the next batch is due; `None` while nothing waits.
@@ -173,7 +177,7 @@ impl Queue {
 
     /// Whether nothing waits for a batch.
     pub fn is_empty(&self) -> bool {
-        self.state().samples.is_empty()
+        self.state().rows == 0
     }
 
     /// The name of an index that was given out.
@@ -253,22 +257,42 @@ impl Queue {
 }
 
 impl State {
-    fn due(&self, limits: &Limits) -> Option<Instant> {
-        let oldest = self.oldest?;
-        let now = self.samples.len() >= limits.batch_rows
-            || self.text_bytes >= BATCH_BYTES_MAX
-            || self.progress.flush_to > self.progress.cut;
-        Some(if now { oldest } else { oldest + limits.batch_age })
+    /// Whether the sending task has to be told.
+    fn push(&mut self, sample: Sample, text_bytes: usize, limits: &Limits) -> bool {
+        let bytes = SAMPLE_BYTES + self.names.names[sample.tag as usize].len() + text_bytes;
+        if self.open.bytes + bytes > BATCH_BYTES_MAX {
+            self.close_chunk();
+        }
+        self.rows += 1;
+        self.text_bytes += text_bytes;
+        self.progress.written += 1;
+        self.open.bytes += bytes;
+        self.open.text_bytes += text_bytes;
+        self.open.samples.push(sample);
+        let begins = self.open.samples.len() == 1;
+        if begins {
+            self.open.started = Some(Instant::now());
+        }
+        let ends = self.open.samples.len() >= limits.batch_rows;
+        if ends {
+            self.close_chunk();
+        }
+        begins || ends
     }
 
-    /// How many samples fit the next batch; at least one.
-    fn batch_rows(&self, limits: &Limits) -> usize {
-        let mut bytes = 0;
-        let fits = self.samples.iter().take(limits.batch_rows).take_while(|sample| {
-            bytes += SAMPLE_BYTES + self.names.names[sample.tag as usize].len() + sample.value.text_bytes();
-            bytes <= BATCH_BYTES_MAX
-        });
-        fits.count().max(1).min(self.samples.len())
+    fn close_chunk(&mut self) {
+        // The next batch is likely as long as this one.
+        let samples = Vec::with_capacity(self.open.samples.len());
+        let full = std::mem::replace(&mut self.open, Chunk { samples, ..Chunk::default() });
+        self.full.push_back(full);
+    }
+
+    fn due(&self, limits: &Limits) -> Option<Instant> {
+        if let Some(full) = self.full.front() {
+            return full.started;
+        }
+        let started = self.open.started?;
+        Some(if self.progress.flush_to > self.progress.cut { started } else { started + limits.batch_age })
     }
 }
 

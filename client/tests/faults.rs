@@ -1,10 +1,12 @@
 //! A writer against servers that break: everything written is applied exactly once and in order.
 
 mod fake;
+mod proxy;
 
 use std::time::Duration;
 
-use fake::{Applied, Fake, Source, cutting_proxy};
+use fake::{Applied, Fake, Source};
+use proxy::cutting_proxy;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 use tagus_client::{Endpoint, Status, Value, Writer};
@@ -48,7 +50,7 @@ async fn write_all(endpoint: Endpoint, source: String, seed: u64, rows: i64) -> 
         let (tag, time, value, status) = sample(&mut random, i);
         written.push((tag.clone(), time, in_words(&value), status.0));
         writer.write(&tag, time, value, status).await.unwrap();
-        if random.next_u32() % 300 == 0 {
+        if random.next_u32().is_multiple_of(300) {
             writer.flush().await.unwrap();
             assert_eq!(writer.unacknowledged(), 0);
         }

@@ -228,6 +228,19 @@ async fn a_server_that_never_acknowledges_is_given_up() {
 }
 
 #[tokio::test]
+async fn giving_up_says_what_the_server_said_last() {
+    let (fake, endpoint) = Fake::start(None).await;
+    let full = "adding a log file failed: no room; free some space";
+    fake.state.lock().unwrap().refuse_open = vec![tagus_proto::exhausted(full, MS)];
+    fake.state.lock().unwrap().stalled = true;
+    let writer = builder(&endpoint).give_up(50 * MS).start().unwrap();
+    write(&writer, 0..10).await;
+    let error = writer.flush().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().ends_with(&format!("no progress for 0.05 s: {full}")), "{error}");
+}
+
+#[tokio::test]
 async fn without_a_source_each_stream_counts_from_one() {
     let (fake, endpoint) = Fake::start(Some(4)).await;
     let writer = builder(&endpoint).source("").batch_rows(7).open().await.unwrap();
