@@ -25,7 +25,7 @@ pub(super) enum Work {
     /// Rows that need no column, of large runs that overlap or are cut by the times asked for.
     Tally(TagId, Vec<TagSource>),
     /// Tags that only one segment has.
-    Sweep(Sweep),
+    Sweep(Box<Sweep>),
     /// One tag of several sources.
     Merge(Merge),
 }
@@ -114,7 +114,7 @@ impl Schedule {
             Planned::Counted(tag, found) => Work::Counted(tag, found),
             Planned::Tally(tag, sources) => Work::Tally(tag, sources),
             Planned::Sweep(segment, sources) => {
-                Work::Sweep(Sweep::open(&segment, &sources, &self.reading, self.quota)?)
+                Work::Sweep(Box::new(Sweep::open(&segment, &sources, &self.reading, self.quota)?))
             }
             Planned::Merge(tag, sources) => Work::Merge(self.merge(tag, sources)),
         }))
