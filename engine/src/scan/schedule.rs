@@ -123,11 +123,11 @@ impl Schedule {
     /// Finds the sources of more tags; false when there are no more.
     fn load(&mut self) -> Result<bool> {
         loop {
-            if let Some(inventory) = &mut self.inventory {
-                if let Some(sources) = inventory.next()? {
-                    self.sources = sources.into();
-                    return Ok(true);
-                }
+            if let Some(inventory) = &mut self.inventory
+                && let Some(sources) = inventory.next()?
+            {
+                self.sources = sources.into();
+                return Ok(true);
             }
             let Some(cell) = self.cells.next() else { return Ok(false) };
             let segments = self.view.segments_of(&cell);

@@ -229,7 +229,7 @@ fn requests_of(starts: Range<i64>, limits: Range<u64>) -> impl Strategy<Value = 
     let times = prop_oneof![
         3 => (starts, 0..end).prop_map(|(from, width)| from..=from + width),
         2 => Just(i64::MIN..=i64::MAX),
-        1 => Just(50..=40),
+        1 => Just(RangeInclusive::new(50, 40)),
     ];
     let qualities = prop_oneof![
         Just(QualitySet::ALL),
