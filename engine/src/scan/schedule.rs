@@ -25,7 +25,7 @@ pub(super) enum Work {
     /// Rows that need no column, of large runs that overlap or are cut by the times asked for.
     Tally(TagId, Vec<TagSource>),
     /// Tags that only one segment has.
-    Sweep(Sweep),
+    Sweep(Box<Sweep>),
     /// One tag of several sources.
     Merge(Merge),
 }
@@ -114,7 +114,7 @@ impl Schedule {
             Planned::Counted(tag, found) => Work::Counted(tag, found),
             Planned::Tally(tag, sources) => Work::Tally(tag, sources),
             Planned::Sweep(segment, sources) => {
-                Work::Sweep(Sweep::open(&segment, &sources, &self.reading, self.quota)?)
+                Work::Sweep(Box::new(Sweep::open(&segment, &sources, &self.reading, self.quota)?))
             }
             Planned::Merge(tag, sources) => Work::Merge(self.merge(tag, sources)),
         }))
@@ -123,11 +123,11 @@ impl Schedule {
     /// Finds the sources of more tags; false when there are no more.
     fn load(&mut self) -> Result<bool> {
         loop {
-            if let Some(inventory) = &mut self.inventory {
-                if let Some(sources) = inventory.next()? {
-                    self.sources = sources.into();
-                    return Ok(true);
-                }
+            if let Some(inventory) = &mut self.inventory
+                && let Some(sources) = inventory.next()?
+            {
+                self.sources = sources.into();
+                return Ok(true);
             }
             let Some(cell) = self.cells.next() else { return Ok(false) };
             let segments = self.view.segments_of(&cell);

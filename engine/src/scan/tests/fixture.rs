@@ -229,7 +229,7 @@ fn requests_of(starts: Range<i64>, limits: Range<u64>) -> impl Strategy<Value = 
     let times = prop_oneof![
         3 => (starts, 0..end).prop_map(|(from, width)| from..=from + width),
         2 => Just(i64::MIN..=i64::MAX),
-        1 => Just(50..=40),
+        1 => Just(RangeInclusive::new(50, 40)),
     ];
     let qualities = prop_oneof![
         Just(QualitySet::ALL),
@@ -249,7 +249,7 @@ fn requests_of(starts: Range<i64>, limits: Range<u64>) -> impl Strategy<Value = 
 
 /// Sizes so small that few rows make many pages and batches.
 pub(super) fn sizes() -> impl Strategy<Value = Sizes> {
-    (1usize..20, 2u64..16).prop_map(|(batch, page)| Sizes { batch, page })
+    (1usize..20, 2u64..64).prop_map(|(batch, page)| Sizes { batch, page })
 }
 
 pub(super) fn grains() -> impl Strategy<Value = Grain> {

@@ -13,7 +13,7 @@ use crate::tag::TagId;
 use fixture::{Archive, Series, grains, long_requests, long_sources, projected, requests, sizes, sources};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn a_scan_equals_a_map(
@@ -224,4 +224,15 @@ fn a_plan_is_refused_where_it_cannot_be_answered() {
     let error = archive.view.open(&newer, 0, Arc::default()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("newer view"), "{error}");
+}
+
+#[test]
+fn what_one_tag_leaves_unread_is_not_the_next_ones() {
+    let series = |start| (1..20).map(|tag| Series { tag, start, step: 2, count: 30, kind: 0 }).collect();
+    let archive = Archive::new(&[series(0), series(11)], 2);
+    for (limit_per_tag, order) in [(1, Order::Ascending), (9, Order::Ascending), (1, Order::Descending)] {
+        let request = ScanRequest { limit_per_tag: Some(limit_per_tag), order, ..ScanRequest::of(TagSelection::All) };
+        let sizes = Sizes { batch: 4, ..Sizes::USUAL };
+        check_scan(&archive, &request, 1, sizes, Grain::USUAL).unwrap();
+    }
 }
