@@ -69,9 +69,15 @@ impl SqlService {
         Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
     }
 
-    /// A session. Sessions do not share anything that one of them could change.
+    /// A session that sees all tags. Sessions do not share anything that one of them could change.
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.shared))
+        Session::new(Arc::clone(&self.shared), None)
+    }
+
+    /// A session that sees only the tags whose names match one of `globs` (`*` and `?`, any case):
+    /// for it there are no others.
+    pub fn session_of(&self, globs: &[String]) -> Session {
+        Session::new(Arc::clone(&self.shared), Some(globs.into()))
     }
 
     /// The tables of catalog `tagus`, schema `public`, by name, with their columns as clients get

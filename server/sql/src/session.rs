@@ -25,6 +25,8 @@ use crate::service::Shared;
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
+    /// Patterns of the tags that it sees; `None` for all.
+    globs: Option<Arc<[String]>>,
 }
 
 /// What a statement takes and gives.
@@ -47,8 +49,8 @@ pub struct QueryResult {
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>) -> Session {
-        Session { shared }
+    pub(crate) fn new(shared: Arc<Shared>, globs: Option<Arc<[String]>>) -> Session {
+        Session { shared, globs }
     }
 
     /// Starts one statement without parameters. It sees every sample acknowledged before this call.
@@ -99,7 +101,7 @@ impl Session {
     pub(crate) async fn plan(&self, statement: Statement, values: Option<&RecordBatch>) -> Result<Planned, SqlError> {
         let mut state = self.shared.state.clone();
         state.mark_start_execution();
-        state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine)));
+        state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine, self.globs.as_deref())));
         let logical = self.logical(&state, statement).await?;
         let parameters = parameters::of_plan(&logical)?;
         let logical = parameters::with_values(logical, &parameters, values)?;
