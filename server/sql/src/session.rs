@@ -157,14 +157,12 @@ async fn check_tables(state: &SessionState, statement: &Statement) -> Result<(),
         if schema.table_exist(name) {
             continue;
         }
-        let known = schema.table_names();
-        let advice = match names::nearest(name, known.iter().map(String::as_str)) {
+        let mut known = schema.table_names();
+        known.sort_unstable();
+        let known = || known.iter().map(String::as_str);
+        let advice = match names::nearest(name, known()) {
             Some(nearest) => format!("did you mean '{nearest}'?"),
-            None => {
-                let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
-                known.sort_unstable();
-                format!("there are {}", names::list(known.into_iter()))
-            }
+            None => format!("there are {}", names::list(known())),
         };
         return Err(SqlError::new(SqlErrorKind::NotFound, format!("table '{name}' does not exist; {advice}")));
     }
