@@ -8,6 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, Set, Statement as SqlStatement, Value, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::SqlError;
@@ -28,6 +29,9 @@ pub const SQL_RELATIONS_MAX: usize = 64;
 /// Most nodes of a plan once every use of a WITH query is written out.
 pub const PLAN_NODES_MAX: usize = 4096;
 
+/// Most EXPLAIN of one statement, the columns of that name included.
+const EXPLAINS_MAX: usize = 8;
+
 /// A statement that may run.
 pub(crate) enum Checked {
     /// It gives rows.
@@ -47,6 +51,7 @@ pub(crate) fn check(sql: &str) -> Result<Checked, SqlError> {
     let dialect = PostgreSqlDialect {};
     let mut tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| unreadable(&e.to_string()))?;
     check_chains(&tokens)?;
+    check_explains(&tokens)?;
     parameters::number(&mut tokens)?;
     let verb = verb(&tokens);
     let mut statements = DFParserBuilder::new(tokens)
@@ -110,6 +115,17 @@ fn check_chains(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
                 "an expression of the SQL is too long: it has more than {SQL_CHAIN_TOKENS_MAX} words without a comma; write tag IN (...) instead of many OR"
             )));
         }
+    }
+    Ok(())
+}
+
+/// EXPLAIN may stand before EXPLAIN, and the parser follows them without a bound of its own.
+fn check_explains(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let is_explain = |t: &&TokenWithSpan| matches!(&t.token, Token::Word(word) if word.keyword == Keyword::EXPLAIN);
+    if tokens.iter().filter(is_explain).count() > EXPLAINS_MAX {
+        return Err(SqlError::invalid(format!(
+            "the SQL has too many EXPLAIN: at most {EXPLAINS_MAX} are allowed; write one"
+        )));
     }
     Ok(())
 }

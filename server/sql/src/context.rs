@@ -1,14 +1,18 @@
 //! What a running query reads from: handed to plan nodes through the session, never held by them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionConfig;
-use tagus_engine::Engine;
-use tagus_engine::TagTable;
-use tagus_engine::scan::ReadView;
+use tagus_engine::scan::{ReadView, TagSelection};
+use tagus_engine::tag::TagId;
+use tagus_engine::{Engine, TagTable};
+
+use crate::samples::matching_tags;
 
 /// The engine and the one read view that all scans of a query share.
 pub(crate) struct Reading {
@@ -16,6 +20,8 @@ pub(crate) struct Reading {
     pub(crate) view: ReadView,
     /// The tags of the view.
     pub(crate) tags: Arc<TagTable>,
+    /// The tags that the session may see, where it may not see all.
+    visible: Option<BTreeSet<TagId>>,
 }
 
 impl fmt::Debug for Reading {
@@ -25,10 +31,25 @@ impl fmt::Debug for Reading {
 }
 
 impl Reading {
-    /// What a query that begins now reads from.
-    pub(crate) fn begin(engine: &Engine) -> Reading {
+    /// What a query that begins now reads from. With `globs`, it sees the tags whose names match
+    /// one of them.
+    pub(crate) fn begin(engine: &Engine, globs: Option<&[String]>) -> Reading {
         let view = engine.view();
-        Reading { tags: Arc::clone(view.tags()), view, engine: engine.clone() }
+        let tags = Arc::clone(view.tags());
+        let visible = globs.map(|globs| globs.iter().flat_map(|glob| tags.glob(glob)).map(|tag| tag.id).collect());
+        Reading { engine: engine.clone(), view, tags, visible }
+    }
+
+    /// The tags for which a predicate over `tag` is true, and which the session may see.
+    pub(crate) fn select(&self, predicate: Option<&Expr>) -> Result<TagSelection> {
+        let visible = |id: &TagId| self.visible.as_ref().is_none_or(|visible| visible.contains(id));
+        Ok(match (predicate, &self.visible) {
+            (Some(predicate), _) => {
+                TagSelection::Ids(matching_tags(predicate, &self.tags)?.into_iter().filter(visible).collect())
+            }
+            (None, Some(visible)) => TagSelection::Ids(visible.iter().copied().collect()),
+            (None, None) => TagSelection::All,
+        })
     }
 
     /// What the query of this session reads from.

@@ -136,6 +136,10 @@ fn from_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Sql
 }
 
 fn from_io(error: &std::io::Error) -> SqlError {
+    // What a spill writer refuses comes wrapped once more.
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<DataFusionError>()) {
+        return from_datafusion(inner);
+    }
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => SqlError::new(
             SqlErrorKind::Resources,
@@ -178,13 +182,15 @@ fn planned(why: &str) -> SqlError {
 }
 
 fn exhausted(why: &str) -> SqlError {
-    SqlError::new(
-        SqlErrorKind::Resources,
+    let why = plain(why.split("Please try").next().unwrap_or(why));
+    let message = if why.contains("disk space") {
+        format!("the query needs more spill files than it may write: {why}; narrow its tags or time range")
+    } else {
         format!(
-            "the query needs more memory than is left for queries: {}; narrow its tags or time range, or raise memory_budget",
-            plain(why)
-        ),
-    )
+            "the query needs more memory than is left for queries: {why}; narrow its tags or time range, or raise memory_budget"
+        )
+    };
+    SqlError::new(SqlErrorKind::Resources, message)
 }
 
 fn internal(why: &str) -> SqlError {

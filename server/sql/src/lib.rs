@@ -15,12 +15,12 @@ mod functions;
 mod growing;
 mod idle;
 mod names;
-mod newest;
 mod output;
 mod parameters;
 mod samples;
 mod service;
 mod session;
+mod sorts;
 mod tables;
 #[cfg(test)]
 mod tests;

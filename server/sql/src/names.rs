@@ -22,21 +22,26 @@ pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.join(", ") + if more { ", ..." } else { "" }
 }
 
-/// Edits between two words, counting no further than `bound` + 1.
+/// Edits between two words (a character added, left out, replaced, or two neighbours swapped),
+/// counting no further than `bound` + 1.
 fn distance(a: &str, b: &str, bound: usize) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > bound {
         return bound + 1;
     }
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = row[j] + usize::from(a[i] != b[j]);
+            let mut edits = replaced.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                edits = edits.min(before[j - 1] + 1);
+            }
+            next.push(edits);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -51,6 +56,7 @@ mod tests {
         assert_eq!(nearest("sample", tables.into_iter()), Some("samples"));
         assert_eq!(nearest("TAG", tables.into_iter()), Some("tags"));
         assert_eq!(nearest("curent_value", tables.into_iter()), Some("current_values"));
+        assert_eq!(nearest("tgas", tables.into_iter()), Some("tags"));
         assert_eq!(nearest("orders", tables.into_iter()), None);
         assert_eq!(nearest("", tables.into_iter()), None);
         assert_eq!(list(tables.into_iter()), "samples, tags, current_values");

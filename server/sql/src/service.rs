@@ -19,8 +19,8 @@ use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
 use crate::growing;
-use crate::newest::NewestOfEachTag;
 use crate::session::Session;
+use crate::sorts::SortsOfSamples;
 
 /// What queries may use.
 #[derive(Clone, Debug)]
@@ -69,9 +69,15 @@ impl SqlService {
         Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
     }
 
-    /// A session. Sessions do not share anything that one of them could change.
+    /// A session that sees all tags. Sessions do not share anything that one of them could change.
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.shared))
+        Session::new(Arc::clone(&self.shared), None)
+    }
+
+    /// A session that sees only the tags whose names match one of `globs` (`*` and `?`, any case):
+    /// for it there are no others.
+    pub fn session_of(&self, globs: &[String]) -> Session {
+        Session::new(Arc::clone(&self.shared), Some(globs.into()))
     }
 
     /// The tables of catalog `tagus`, schema `public`, by name, with their columns as clients get
@@ -91,7 +97,7 @@ impl SqlService {
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let place = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
-    rules.insert(place, Arc::new(NewestOfEachTag));
+    rules.insert(place, Arc::new(SortsOfSamples));
     rules
 }
 
@@ -103,13 +109,24 @@ fn config(options: &SqlOptions) -> SessionConfig {
         // It is registered as an ordinary schema, which describes the tables as clients get them.
         .with_information_schema(false);
     let settings = config.options_mut();
+    // A scan has as many partitions as its rows are worth; spreading them further would cost their
+    // order and save nothing.
+    settings.optimizer.enable_round_robin_repartition = false;
     settings.execution.time_zone = Some(crate::output::ZONE.to_owned());
+    settings.execution.sort_spill_reservation_bytes = merge_bytes(options);
     settings.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     settings.sql_parser.map_string_types_to_utf8view = false;
     if let Ok(limit) = SQL_NESTING_MAX.to_string().parse() {
         settings.sql_parser.recursion_limit = limit;
     }
     config
+}
+
+/// What each part of a sort keeps back for merging what it spilled. DataFusion's 10 MB a part would
+/// be more than a small budget has, and such sorts would fail instead of spilling.
+fn merge_bytes(options: &SqlOptions) -> usize {
+    let parts = options.target_partitions.max(1).saturating_mul(16);
+    (options.memory_limit / parts).clamp(64 << 10, 10 << 20)
 }
 
 fn runtime(options: &SqlOptions) -> Result<Arc<RuntimeEnv>, SqlError> {

@@ -25,6 +25,8 @@ use crate::service::Shared;
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,
+    /// Patterns of the tags that it sees; `None` for all.
+    globs: Option<Arc<[String]>>,
 }
 
 /// What a statement takes and gives.
@@ -47,8 +49,8 @@ pub struct QueryResult {
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>) -> Session {
-        Session { shared }
+    pub(crate) fn new(shared: Arc<Shared>, globs: Option<Arc<[String]>>) -> Session {
+        Session { shared, globs }
     }
 
     /// Starts one statement without parameters. It sees every sample acknowledged before this call.
@@ -99,7 +101,7 @@ impl Session {
     pub(crate) async fn plan(&self, statement: Statement, values: Option<&RecordBatch>) -> Result<Planned, SqlError> {
         let mut state = self.shared.state.clone();
         state.mark_start_execution();
-        state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine)));
+        state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine, self.globs.as_deref())));
         let logical = self.logical(&state, statement).await?;
         let parameters = parameters::of_plan(&logical)?;
         let logical = parameters::with_values(logical, &parameters, values)?;
@@ -155,14 +157,12 @@ async fn check_tables(state: &SessionState, statement: &Statement) -> Result<(),
         if schema.table_exist(name) {
             continue;
         }
-        let known = schema.table_names();
-        let advice = match names::nearest(name, known.iter().map(String::as_str)) {
+        let mut known = schema.table_names();
+        known.sort_unstable();
+        let known = || known.iter().map(String::as_str);
+        let advice = match names::nearest(name, known()) {
             Some(nearest) => format!("did you mean '{nearest}'?"),
-            None => {
-                let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
-                known.sort_unstable();
-                format!("there are {}", names::list(known.into_iter()))
-            }
+            None => format!("there are {}", names::list(known())),
         };
         return Err(SqlError::new(SqlErrorKind::NotFound, format!("table '{name}' does not exist; {advice}")));
     }

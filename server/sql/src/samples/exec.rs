@@ -88,6 +88,14 @@ impl SampleScanExec {
         Ok(Some(self.replanned(self.plan.in_order(order).limited_by_tag(limit))?))
     }
 
+    /// The same rows, each tag's newest first. `None` where a limit chose the rows by their order.
+    pub(crate) fn backwards(&self) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if self.plan.spec.limit.is_some() || self.plan.spec.limit_per_tag.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.replanned(self.plan.in_order(Order::Descending))?))
+    }
+
     /// What it reads.
     pub(crate) fn plan(&self) -> &SamplePlan {
         &self.plan

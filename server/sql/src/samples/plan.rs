@@ -16,7 +16,6 @@ use tagus_engine::status::Quality;
 use tagus_engine::tag::TagId;
 
 use super::exec::SampleScanExec;
-use super::predicate::matching_tags;
 use super::region::{Bound, Region};
 use super::{column, schema};
 use crate::context::Reading;
@@ -101,10 +100,7 @@ impl Request {
 /// Plans a scan. Blocks on the disk.
 pub(crate) fn plan(reading: &Reading, request: Request) -> Result<Arc<dyn ExecutionPlan>> {
     let bound = request.filters.iter().map(Bound::of).fold(Bound::everything(), Bound::and);
-    let tags = match &bound.region.tags {
-        Some(predicate) => TagSelection::Ids(matching_tags(predicate, &reading.tags)?),
-        None => TagSelection::All,
-    };
+    let tags = reading.select(bound.region.tags.as_ref())?;
     if bound.region.is_empty() || tags == TagSelection::Ids(Vec::new()) {
         let schema = schema().project(&request.projection)?;
         return Ok(Arc::new(EmptyExec::new(Arc::new(schema))));

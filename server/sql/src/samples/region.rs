@@ -11,6 +11,9 @@ use tagus_engine::status::Quality;
 
 use super::predicate;
 
+/// A day in nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
+
 /// A box of samples.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Region {
@@ -237,6 +240,9 @@ fn of_comparison(left: &Expr, op: Operator, right: &Expr) -> Bound {
     if let Some(unit) = time_unit(side) {
         return of_time(unit, op, literal);
     }
+    if let Some(width) = bin_width(side) {
+        return of_bin(width, op, literal);
+    }
     match (side, integer(literal)) {
         (Expr::Column(column), Some(status)) if column.name == "status" => of_status(op, status),
         _ => Bound::unknown(),
@@ -277,8 +283,40 @@ fn unit_of(data_type: &DataType) -> Option<i64> {
         DataType::Timestamp(TimeUnit::Microsecond, _) => Some(1_000),
         DataType::Timestamp(TimeUnit::Millisecond, _) => Some(1_000_000),
         DataType::Timestamp(TimeUnit::Second, _) => Some(1_000_000_000),
-        DataType::Date32 => Some(86_400_000_000_000),
+        DataType::Date32 => Some(DAY),
         _ => None,
+    }
+}
+
+/// `date_trunc(..., time)` or `date_bin(..., time, ...)`: how far, in nanoseconds, its result can be
+/// from the time at most.
+fn bin_width(expr: &Expr) -> Option<i64> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    let [Expr::Literal(width, _), time, ..] = call.args.as_slice() else { return None };
+    time_unit(time).filter(|unit| *unit == 1)?;
+    match (call.name(), width) {
+        ("date_trunc", _) => Some(366 * DAY),
+        ("date_bin", ScalarValue::IntervalMonthDayNano(Some(width))) => {
+            let days = i64::from(width.months).checked_mul(31)?.checked_add(i64::from(width.days))?;
+            days.checked_mul(DAY)?.checked_add(width.nanoseconds)
+        }
+        ("date_bin", ScalarValue::IntervalDayTime(Some(width))) => {
+            let millis = i64::from(width.milliseconds).checked_mul(1_000_000)?;
+            i64::from(width.days).checked_mul(DAY)?.checked_add(millis)
+        }
+        _ => None,
+    }
+}
+
+/// The times whose bins compare as they should lie that much around the bins.
+fn of_bin(width: i64, op: Operator, literal: &ScalarValue) -> Bound {
+    let ScalarValue::TimestampNanosecond(Some(value), _) = literal else { return Bound::unknown() };
+    match range(op, *value) {
+        Some((first, last)) => {
+            let (from, to) = (first.saturating_sub(width), last.saturating_add(width));
+            Bound { region: Region { from, to, ..Region::all() }, exact: false }
+        }
+        None => Bound::unknown(),
     }
 }
 

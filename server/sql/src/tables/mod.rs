@@ -13,7 +13,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
-use tagus_engine::tag::TagId;
+use tagus_engine::scan::TagSelection;
 
 pub(crate) use exec::{ListingExec, ListingPlan};
 
@@ -115,8 +115,10 @@ impl TableProvider for ListingTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let reading = Reading::of(state.config())?;
         let filter = filters.iter().cloned().reduce(Expr::and);
-        let tags: Option<Vec<TagId>> =
-            filter.map(|filter| samples::matching_tags(&filter, &reading.tags)).transpose()?;
+        let tags = match reading.select(filter.as_ref())? {
+            TagSelection::All => None,
+            TagSelection::Ids(ids) => Some(ids),
+        };
         let plan = ListingPlan {
             listing: self.listing,
             rows: tags.as_ref().map_or(reading.tags.len(), Vec::len),

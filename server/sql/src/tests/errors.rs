@@ -94,6 +94,7 @@ async fn wrong_sql_is_refused_in_one_line() {
         "SELECT * FROM samples WHERE time > 'yesterday'",
         "SELECT 1/0",
         "SELECT CAST('x' AS INT)",
+        "SELECT * FROM",
         "SELECT $1",
         "SELECT tag FROM samples GROUP BY time",
         "\u{0}",

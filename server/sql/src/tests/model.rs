@@ -140,7 +140,7 @@ fn atom(rng: &mut Rng) -> Condition {
     let other = (*rng.pick(&TAGS)).to_owned();
     let (time, iso_time) = a_time(rng);
     let (end, iso_end) = a_time(rng);
-    match rng.below(22) {
+    match rng.below(24) {
         0 => condition(format!("tag = {}", quoted(&tag)), move |s| s.tag == tag),
         1 => condition(format!("tag <> {}", quoted(&tag)), move |s| s.tag != tag),
         2 => condition(format!("tag IN ({}, {}, 'none')", quoted(&tag), quoted(&other)), move |s| {
@@ -175,7 +175,17 @@ fn atom(rng: &mut Rng) -> Condition {
         17 => condition("quality <> 'bad'", |s| s.quality() != "bad"),
         18 => condition("is_good(status)", |s| s.quality() == "good"),
         19 => condition("status >= 1073741824", |s| s.status >= 0x4000_0000),
-        20 => condition("value > 0.5", |s| s.value.is_some_and(|v| v > 0.5)),
+        20 => {
+            let minute = time - time.rem_euclid(60 * SECOND);
+            let sql = format!("date_trunc('minute', time) = '{}'", iso(minute));
+            condition(sql, move |s| s.time - s.time.rem_euclid(60 * SECOND) == minute)
+        }
+        21 => {
+            let bin = time - (time - T0).rem_euclid(7 * SECOND);
+            let sql = format!("date_bin(INTERVAL '7 seconds', time, TIMESTAMP '2026-01-01') >= '{}'", iso(bin));
+            condition(sql, move |s| s.time - (s.time - T0).rem_euclid(7 * SECOND) >= bin)
+        }
+        22 => condition("value > 0.5", |s| s.value.is_some_and(|v| v > 0.5)),
         _ => condition("text = 'Open'", |s| s.text.as_deref() == Some("Open")),
     }
 }
