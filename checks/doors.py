@@ -34,7 +34,7 @@ def sql_json(server, sql):
 
 def adbc(server, sql):
     """A result through Flight SQL."""
-    with adbc_driver_flightsql.dbapi.connect(f"grpc://127.0.0.1:{server.grpc}") as connection:
+    with adbc_driver_flightsql.dbapi.connect(f"grpc://127.0.0.1:{server.grpc}", autocommit=True) as connection:
         with connection.cursor() as cursor:
             cursor.execute(sql)
             return from_arrow(cursor.fetch_arrow_table())
@@ -64,8 +64,13 @@ def from_arrow(table):
         elif pyarrow.types.is_integer(field.type):
             columns[field.name] = column.cast(pyarrow.int64()).to_numpy()
         else:
-            columns[field.name] = numpy.array(column.to_pylist(), dtype=object)
+            columns[field.name] = words(column.to_pylist())
     return pandas.DataFrame(columns)
+
+
+def words(cells):
+    """Strings and None as they are; pandas would make NaN of None."""
+    return pandas.Series(numpy.array(cells, dtype=object), dtype=object)
 
 
 def typed(frame):
@@ -77,7 +82,7 @@ def typed(frame):
         elif name in ("value", "total"):
             frame[name] = numpy.array([float("nan") if c in ("", None) else float(c) for c in cells], dtype=numpy.float64)
         elif name in ("tag", "text", "quality"):
-            frame[name] = numpy.array([None if cell == "" else cell for cell in cells], dtype=object)
+            frame[name] = words([None if cell == "" else cell for cell in cells])
         else:
             frame[name] = numpy.array([int(cell) for cell in cells], dtype=numpy.int64)
     return frame

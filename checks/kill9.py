@@ -23,7 +23,7 @@ import doors
 import lib
 
 TAGS = 200
-START = 1_704_067_200_000  # 2024-01-01T00:00:00Z in milliseconds
+START = 1_420_070_400_000  # 2015-01-01T00:00:00Z in milliseconds
 
 
 class Load:
@@ -169,7 +169,7 @@ def kill_server(report, arguments, folder, dice, generator):
 
 def kill_import(report, arguments, folder, dice, generator):
     """Part two: the import dies and is started again; what was there counts as duplicate."""
-    load = Load(folder / "load.csv", arguments.rows, 500, generator, copies=0)
+    load = Load(folder / "load.csv", arguments.rows, 200, generator, copies=0)
     rows = load.counts["rows"]
     with lib.Server(folder / "other") as server:
         for _ in range(arguments.import_kills):

@@ -227,7 +227,7 @@ class Model:
                 "tag": numpy.array(columns["tag"], dtype=object),
                 "time": numpy.array(columns["time"], dtype=numpy.int64),
                 "value": numpy.array(columns["value"], dtype=numpy.float64),
-                "text": numpy.array(columns["text"], dtype=object),
+                "text": pandas.Series(numpy.array(columns["text"], dtype=object), dtype=object),
                 "status": numpy.array(columns["status"], dtype=numpy.int64),
             }
         )

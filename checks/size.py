@@ -56,7 +56,7 @@ def warm(report, server, sql):
     import adbc_driver_flightsql.dbapi
 
     taken = []
-    with adbc_driver_flightsql.dbapi.connect(f"grpc://127.0.0.1:{server.grpc}") as connection, connection.cursor() as cursor:
+    with adbc_driver_flightsql.dbapi.connect(f"grpc://127.0.0.1:{server.grpc}", autocommit=True) as connection, connection.cursor() as cursor:
         for _ in range(40):
             began = time.perf_counter()
             cursor.execute(sql)

@@ -31,7 +31,8 @@ impl Archive {
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
     pub fn open(env: &Env, dir: &Path) -> Result<Archive> {
         create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
-        let names = env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+        let names =
+            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
         let is_archive = names.iter().any(|n| n == MARK);
         if !is_archive && let Some(foreign) = names.iter().find(|n| !HARMLESS.contains(&n.as_str())) {
             let why = format!("it is no Tagus data directory and not empty (it holds {foreign})");
@@ -88,7 +89,9 @@ fn unusable(dir: &Path, why: &str, advice: &str) -> Error {
 
 fn lock(env: &Env, dir: &Path) -> Result<Box<dyn Any + Send + Sync>> {
     env.disk.lock(&dir.join(LOCK)).map_err(|e| match e.kind() {
-        io::ErrorKind::WouldBlock => unusable(dir, "another process has it in use", "stop that one or name another directory"),
+        io::ErrorKind::WouldBlock => {
+            unusable(dir, "another process has it in use", "stop that one or name another directory")
+        }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             unusable(dir, &format!("it cannot be written ({e})"), "make the disk and the directory writable")
         }

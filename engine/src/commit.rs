@@ -71,7 +71,14 @@ impl Shared {
         }
         let (group, refused): (Vec<Queued>, Vec<Queued>) =
             group.into_iter().partition(|q| q.slot.as_ref().is_none_or(|slot| slot.may_commit()));
-        let behind = || Error::new(ErrorKind::Exhausted, "writing the batch failed", "one before it was refused", "open the source again and resend");
+        let behind = || {
+            Error::new(
+                ErrorKind::Exhausted,
+                "writing the batch failed",
+                "one before it was refused",
+                "open the source again and resend",
+            )
+        };
         refuse(refused, &behind());
         if group.is_empty() {
             return true;
@@ -148,7 +155,13 @@ impl Shared {
 
 /// Puts the samples of a frame into the memtable, counts those that can be told from it alone
 /// and collects the others.
-fn store(generation: &Generation, older_newest: &[i64], sequence: u64, frame: &SampleFrame, late: &mut Vec<Late>) -> Counts {
+fn store(
+    generation: &Generation,
+    older_newest: &[i64],
+    sequence: u64,
+    frame: &SampleFrame,
+    late: &mut Vec<Late>,
+) -> Counts {
     let mut counts = Counts { rejected: frame.rejected, ..Counts::default() };
     let mut memtable = generation.memtable.write(sequence);
     for block in &frame.blocks {
@@ -156,7 +169,9 @@ fn store(generation: &Generation, older_newest: &[i64], sequence: u64, frame: &S
             let tag = block.tag(i);
             let coerced = block.coerced.get(i).is_some_and(|c| *c);
             match memtable.put(tag, &block.rows, i) {
-                Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| newest < time) => counts.stored += 1,
+                Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| newest < time) => {
+                    counts.stored += 1
+                }
                 Found::Nothing => {
                     late.push(Late { tag, time: *time, cell: block.rows.cell(i), coerced });
                     continue;

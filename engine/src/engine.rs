@@ -257,7 +257,10 @@ impl Published {
     /// Where a source is, as far as its frames are applied.
     pub fn source(&self, name: &str) -> Option<SourceState> {
         let before = self.base.sources.get(name).cloned();
-        self.frozen.iter().chain([&self.active]).fold(before, |before, generation| generation.source_after(name, before))
+        self.frozen
+            .iter()
+            .chain([&self.active])
+            .fold(before, |before, generation| generation.source_after(name, before))
     }
 }
 
@@ -366,7 +369,8 @@ impl Shared {
         let published = self.published.read().clone();
         let memory: usize = published.frozen.iter().chain([&published.active]).map(|g| g.memtable.bytes()).sum();
         // What waits in the queue, and the rest of two files, still has to find room in the log.
-        let log_bytes_max = self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
+        let log_bytes_max =
+            self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
         let fits = memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) <= log_bytes_max;
         match &self.health.read().full {
             Some(error) if !fits => Err(error.clone()),

@@ -46,15 +46,16 @@ pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, Reco
     let mut frames = BTreeMap::new();
     let options = LogOptions { file_bytes: limits::LOG_FILE_BYTES, bytes_max: config.log_bytes_max };
     let log_dir = archive.log_dir();
-    let data_dir = archive.dir.clone();
-    let (log, replay) = Log::recover(&env, &data_dir, options, state.log_position, &mut |sequence, payload| {
-        let frame = decode_frame(payload).map_err(|e| Error::damaged(&log_dir, sequence, format!("frame {sequence}: {e}")))?;
+    let (log, replay) = Log::recover(&env, &log_dir, options, state.log_position, &mut |sequence, payload| {
+        let frame =
+            decode_frame(payload).map_err(|e| Error::damaged(&log_dir, sequence, format!("frame {sequence}: {e}")))?;
         frames.insert(sequence, frame);
         Ok(())
     })?;
     let tags = state.tags.clone();
     let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base: state };
-    let shared = Shared::new(env, config, archive, manifest, Committer { log: Some(log), older_newest }, published, tags, dirty);
+    let shared =
+        Shared::new(env, config, archive, manifest, Committer { log: Some(log), older_newest }, published, tags, dirty);
     replay_frames(&shared, frames)?;
     let report = RecoveryReport {
         frames: replay.frames,
@@ -113,5 +114,9 @@ fn remove_garbage(env: &Env, archive: &Archive, live: &HashSet<&str>) -> Result<
 fn is_segment_name(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".parquet") else { return false };
     let parts: Vec<&str> = stem.split('-').collect();
-    parts.len() == 3 && parts.iter().zip([4, 16, 8]).all(|(part, digits)| part.len() >= digits && part.bytes().all(|b| b.is_ascii_digit()))
+    parts.len() == 3
+        && parts
+            .iter()
+            .zip([4, 16, 8])
+            .all(|(part, digits)| part.len() >= digits && part.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -162,10 +162,15 @@ impl TagSpec {
     /// Checks everything that can be checked without the other tags.
     pub fn check(&self) -> Result<()> {
         check_name(&self.name)?;
-        let refuse = |why: String| Err(Error::invalid(format!("tag {}", quoted(&self.name)), why, "correct its metadata"));
+        let refuse =
+            |why: String| Err(Error::invalid(format!("tag {}", quoted(&self.name)), why, "correct its metadata"));
         for (what, text) in [("unit", &self.unit), ("description", &self.description)] {
             if text.len() > limits::METADATA_BYTES_MAX {
-                return refuse(format!("its {what} has {} bytes, at most {} are allowed", text.len(), limits::METADATA_BYTES_MAX));
+                return refuse(format!(
+                    "its {what} has {} bytes, at most {} are allowed",
+                    text.len(),
+                    limits::METADATA_BYTES_MAX
+                ));
             }
         }
         if self.interpolation == Interpolation::Linear && !self.tag_type.is_float() && self.tag_type != TagType::Int64 {
@@ -223,7 +228,11 @@ impl TagSpec {
                 None => (i64::try_from(index).ok(), part),
             };
             let code = code.ok_or_else(|| {
-                Error::invalid(format!("states {}", quoted(text)), format!("{} has no integer code", quoted(part)), "write them as 0=Closed,1=Open")
+                Error::invalid(
+                    format!("states {}", quoted(text)),
+                    format!("{} has no integer code", quoted(part)),
+                    "write them as 0=Closed,1=Open",
+                )
             })?;
             states.push((code, Arc::from(name)));
         }

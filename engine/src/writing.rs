@@ -93,7 +93,14 @@ impl Engine {
         check_source(source, identity)?;
         if source.is_empty() {
             let slot = Arc::new(Slot::default());
-            return Ok(OpenSource { shared, mark: None, opening: slot.open(), slot, last_sequence: 0, counts: Counts::default() });
+            return Ok(OpenSource {
+                shared,
+                mark: None,
+                opening: slot.open(),
+                slot,
+                last_sequence: 0,
+                counts: Counts::default(),
+            });
         }
         let name: Arc<str> = source.into();
         if shared.published.read().source(&name).is_some_and(|s| *s.identity != *identity) {
@@ -220,7 +227,11 @@ impl Shared {
             return Err(Error::new(
                 ErrorKind::Exhausted,
                 "creating tags failed",
-                format!("the archive would have {} tags, at most {} are allowed", tags.len() + specs.len(), limits::TAGS_MAX),
+                format!(
+                    "the archive would have {} tags, at most {} are allowed",
+                    tags.len() + specs.len(),
+                    limits::TAGS_MAX
+                ),
                 "use another archive",
             ));
         }
@@ -250,7 +261,11 @@ impl Shared {
                 if payload.len() > limits::FRAME_BYTES_MAX {
                     return Err(Error::invalid(
                         format!("tag {}", quoted(&group[0].spec.name)),
-                        format!("its metadata takes {} bytes, at most {} are allowed", payload.len(), limits::FRAME_BYTES_MAX),
+                        format!(
+                            "its metadata takes {} bytes, at most {} are allowed",
+                            payload.len(),
+                            limits::FRAME_BYTES_MAX
+                        ),
                         "shorten its states",
                     ));
                 }
@@ -281,10 +296,9 @@ fn set<T>(place: &mut T, value: Option<T>) {
 }
 
 fn check_source(source: &str, identity: &str) -> Result<()> {
-    for (what, text, most) in [
-        ("source name", source, limits::SOURCE_NAME_BYTES_MAX),
-        ("identity", identity, limits::IDENTITY_BYTES_MAX),
-    ] {
+    for (what, text, most) in
+        [("source name", source, limits::SOURCE_NAME_BYTES_MAX), ("identity", identity, limits::IDENTITY_BYTES_MAX)]
+    {
         if text.len() > most || text.chars().any(char::is_control) {
             return Err(Error::invalid(
                 format!("{what} {}", quoted(text)),
@@ -308,7 +322,10 @@ fn exists(name: &str) -> Error {
 /// The error for a name that no tag has, with the nearest.
 pub fn unknown_tag(name: &str, tags: &TagTable) -> Error {
     let nearest = tags.nearest(name, 3).into_iter().map(quoted).collect::<Vec<_>>().join(", ");
-    let advice = if nearest.is_empty() { "list the tags with `tagus tags list`".into() } else { format!("did you mean {nearest}?") };
+    let advice = if nearest.is_empty() {
+        "list the tags with `tagus tags list`".into()
+    } else {
+        format!("did you mean {nearest}?")
+    };
     Error::new(ErrorKind::NotFound, format!("finding tag {} failed", quoted(name)), "there is no such tag", advice)
 }
-

@@ -1,4 +1,5 @@
 //! Whole logs on the simulated disk: what recovery gives back after crashes, damage and full disks.
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -405,6 +406,45 @@ fn the_last_group_may_be_torn() {
     let (replay, frames) = recover_twice(&sim, 0);
     assert_eq!(frames, [kept, newer].concat());
     assert_eq!(replay.lost, []);
+}
+
+/// The length of a payload whose frame fills a block.
+const FILLS_BLOCK: usize = 4096 - 40;
+
+/// A log whose only group is torn: its first frame is damaged, the second, in a block of its own,
+/// is whole. Returns the file and the frames.
+fn torn_from_the_beginning(sim: &Sim) -> (PathBuf, Frames) {
+    let (mut log, ..) = recover(sim, 0).unwrap();
+    let torn = append_lengths(&mut log, &[FILLS_BLOCK, 100]);
+    drop(log);
+    flip_in(sim, &torn[0]);
+    (place(&sim.disk, &torn[1].1).0, torn)
+}
+
+#[test]
+fn what_a_file_held_before_never_comes_back() {
+    let sim = machine(32);
+    let (path, torn) = torn_from_the_beginning(&sim);
+    for other in log_files(&sim.disk).iter().filter(|other| **other != path) {
+        sim.disk.remove(other).unwrap();
+    }
+    // The only file is used again, and the new first frame stands right before the old second one.
+    let (mut log, ..) = recover(&sim, 0).unwrap();
+    let newer = append_lengths(&mut log, &[100]);
+    drop(log);
+    assert_eq!(place(&sim.disk, &torn[1].1), (path, 2 * BLOCK + 40));
+    let (replay, frames) = recover_twice(&sim, 0);
+    assert_eq!((frames, replay.lost), (newer, vec![]));
+}
+
+#[test]
+fn frames_behind_a_damaged_header_must_prove_themselves() {
+    let sim = machine(33);
+    let (path, _) = torn_from_the_beginning(&sim);
+    sim.disk.flip(&path, 20, 0).unwrap();
+    let (_, replay, frames) = recover(&sim, 0).unwrap();
+    assert_eq!((frames, replay.lost), (vec![], vec![]), "the second frame was never accepted");
+    assert_eq!(replay.quarantined.len(), 1);
 }
 
 #[test]

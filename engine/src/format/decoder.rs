@@ -240,7 +240,11 @@ impl Decoder<'_> {
         Ok((0..count).map(|i| bytes[i / 8] >> (i % 8) & 1 == 1).collect())
     }
 
-    fn array_of<T, const N: usize>(&mut self, count: usize, value: impl Fn([u8; N]) -> T) -> Result<Vec<T>, DecodeError> {
+    fn array_of<T, const N: usize>(
+        &mut self,
+        count: usize,
+        value: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, DecodeError> {
         let bytes = self.raw(count.checked_mul(N).ok_or_else(|| self.error("a count is too large"))?)?;
         Ok(bytes.as_chunks::<N>().0.iter().map(|chunk| value(*chunk)).collect())
     }

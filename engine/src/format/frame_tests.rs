@@ -6,11 +6,20 @@ use crate::status::Status;
 use crate::tag::{TagSpec, TagType};
 
 fn block() -> impl Strategy<Value = FrameBlock> {
-    let row = (1u32..9, any::<i64>(), proptest::option::of(any::<u64>()), proptest::option::of(".{0,8}"), prop_oneof![Just(0u32), any::<u32>()], any::<bool>());
+    let row = (
+        1u32..9,
+        any::<i64>(),
+        proptest::option::of(any::<u64>()),
+        proptest::option::of(".{0,8}"),
+        prop_oneof![Just(0u32), any::<u32>()],
+        any::<bool>(),
+    );
     (prop::collection::vec(row, 0..40), any::<bool>()).prop_map(|(rows, one)| {
         let mut block = FrameBlock { tags: BlockTags::One(TagId(5)), rows: Rows::default(), coerced: Vec::new() };
         for (_, time, value, text, status, _) in &rows {
-            block.rows.push(*time, &Cell { value: *value, text: text.as_deref().map(Arc::from), status: Status(*status) });
+            block
+                .rows
+                .push(*time, &Cell { value: *value, text: text.as_deref().map(Arc::from), status: Status(*status) });
         }
         if !one {
             block.tags = BlockTags::Each(rows.iter().map(|r| TagId(r.0)).collect());
@@ -43,7 +52,10 @@ fn tags_come_back() {
     let mut spec = TagSpec::new("V1", TagType::Digital);
     spec.states = vec![(-1, "Fault".into()), (0, "Closed".into())];
     (spec.low, spec.high, spec.future) = (Some(-1.5), None, true);
-    let tags = vec![Arc::new(Tag { id: TagId(1), created: -5, spec }), Arc::new(Tag { id: TagId(2), created: 9, spec: TagSpec::new("x", TagType::Text) })];
+    let tags = vec![
+        Arc::new(Tag { id: TagId(1), created: -5, spec }),
+        Arc::new(Tag { id: TagId(2), created: 9, spec: TagSpec::new("x", TagType::Text) }),
+    ];
     let frame = Frame::Tags(tags);
     assert_eq!(decode_frame(&encode_frame(&frame)).unwrap(), frame);
 }

@@ -45,11 +45,13 @@ pub fn decode_tag(input: &mut Decoder<'_>) -> Result<Tag, DecodeError> {
     let created = input.i64()?;
     let name = input.str_within(limits::TAG_NAME_BYTES_MAX)?.to_owned();
     let tag_type = input.u8()?;
-    let tag_type = TagType::from_byte(tag_type).ok_or_else(|| input.error(format!("no tag type has number {tag_type}")))?;
+    let tag_type =
+        TagType::from_byte(tag_type).ok_or_else(|| input.error(format!("no tag type has number {tag_type}")))?;
     let unit = input.str_within(limits::METADATA_BYTES_MAX)?.to_owned();
     let description = input.str_within(limits::METADATA_BYTES_MAX)?.to_owned();
     let byte = input.u8()?;
-    let interpolation = Interpolation::from_byte(byte).ok_or_else(|| input.error(format!("no interpolation has number {byte}")))?;
+    let interpolation =
+        Interpolation::from_byte(byte).ok_or_else(|| input.error(format!("no interpolation has number {byte}")))?;
     let low = limit(input)?;
     let high = limit(input)?;
     let mut states = Vec::new();

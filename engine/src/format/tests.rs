@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
+
 use proptest::prelude::*;
 
 use super::*;

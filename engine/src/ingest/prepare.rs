@@ -145,14 +145,17 @@ fn plain_series(block: &Block, tags: &TagTable, rules: Rules) -> Option<FrameBlo
 
 fn prepare_block(block: &Block, base: usize, tags: &TagTable, rules: Rules, out: &mut Prepared) {
     let rows = block.shape.len();
-    let mut kept = FrameBlock { tags: BlockTags::Each(Vec::with_capacity(rows)), rows: Rows::default(), coerced: Vec::new() };
+    let mut kept =
+        FrameBlock { tags: BlockTags::Each(Vec::with_capacity(rows)), rows: Rows::default(), coerced: Vec::new() };
     let mut kept_tags = Vec::with_capacity(rows);
     kept.rows.times.reserve(rows);
     kept.rows.values.reserve(rows);
     for i in 0..rows {
         match prepare_sample(block, i, tags, rules, &mut out.new_states, &mut kept) {
             Ok(tag) => kept_tags.push(tag),
-            Err(reason) => out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason }),
+            Err(reason) => {
+                out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason })
+            }
         }
     }
     if kept_tags.is_empty() {
@@ -184,7 +187,9 @@ fn prepare_sample(
     check_time(time, tag, rules)?;
     let status = status(block, i);
     let plain = match &block.values {
-        Values::Doubles(values) if tag.spec.tag_type == TagType::Float64 && values[i].is_finite() => Some(values[i].to_bits()),
+        Values::Doubles(values) if tag.spec.tag_type == TagType::Float64 && values[i].is_finite() => {
+            Some(values[i].to_bits())
+        }
         Values::Integers(values) if tag.spec.tag_type == TagType::Int64 => Some(values[i].cast_unsigned()),
         _ => None,
     };

@@ -48,7 +48,8 @@ fn a_sample_that_cannot_be_is_named_and_the_others_are_kept() {
 
 #[test]
 fn the_first_good_value_types_a_tag() {
-    let mut batch = scan(NOW, &["x", "y", "z"], Values::Texts(vec!["Bad".into(), "true".into(), "".into()]), &[0x8000_0000, 0, 0]);
+    let mut batch =
+        scan(NOW, &["x", "y", "z"], Values::Texts(vec!["Bad".into(), "true".into(), "".into()]), &[0x8000_0000, 0, 0]);
     batch.blocks.extend(scan(NOW + 1, &["X"], Values::Texts(vec!["batch 7".into()]), &[]).blocks);
     let specs = missing_tags(&batch, &table(&[("other", TagType::Bool)]));
     let found: Vec<(&str, TagType)> = specs.iter().map(|s| (s.name.as_str(), s.tag_type)).collect();

@@ -78,8 +78,14 @@ impl Shared {
             let row = memtable.newest(tag)?;
             state.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
         });
-        let sources: Vec<(Arc<str>, SourceState)> =
-            generation.sources().into_iter().map(|(name, here)| { let joined = joined(state.sources.get(&name), &here); (name, joined) }).collect();
+        let sources: Vec<(Arc<str>, SourceState)> = generation
+            .sources()
+            .into_iter()
+            .map(|(name, here)| {
+                let joined = joined(state.sources.get(&name), &here);
+                (name, joined)
+            })
+            .collect();
         let edit = Edit {
             log_position: position,
             next_segment_id: id + 1,
@@ -114,7 +120,10 @@ impl Shared {
             let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
             let tags = self.tags.read().clone();
             for tag in memtable.tags() {
-                let kind = tags.get(tag).map(|t| t.spec.tag_type).expect("frames name only tags that stand before them in the log");
+                let kind = tags
+                    .get(tag)
+                    .map(|t| t.spec.tag_type)
+                    .expect("frames name only tags that stand before them in the log");
                 writer.write(tag, kind, &memtable.rows(tag, i64::MIN, i64::MAX))?;
             }
             let meta = writer.finish()?;
@@ -130,13 +139,25 @@ impl Shared {
         })
     }
 
-    fn publish_flushed(&self, generation: &Arc<Generation>, segment: Option<SegmentMeta>, state: &crate::manifest::ManifestState) {
+    fn publish_flushed(
+        &self,
+        generation: &Arc<Generation>,
+        segment: Option<SegmentMeta>,
+        state: &crate::manifest::ManifestState,
+    ) {
         let mut published = self.published.write();
         let mut segments = published.segments.to_vec();
-        segments.extend(segment.map(|meta| Arc::new(Segment::new(Arc::clone(&self.env.disk), &self.archive.segment_dir(), meta))));
+        segments.extend(
+            segment.map(|meta| Arc::new(Segment::new(Arc::clone(&self.env.disk), &self.archive.segment_dir(), meta))),
+        );
         segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
         let frozen = published.frozen.iter().filter(|g| !Arc::ptr_eq(g, generation)).cloned().collect();
-        *published = Arc::new(Published { segments: segments.into(), frozen, active: Arc::clone(&published.active), base: Arc::new(state.clone()) });
+        *published = Arc::new(Published {
+            segments: segments.into(),
+            frozen,
+            active: Arc::clone(&published.active),
+            base: Arc::new(state.clone()),
+        });
     }
 
     /// Tags that changed again while they were written stay dirty.
@@ -173,7 +194,10 @@ impl Shared {
 }
 
 /// Sources beyond the bound that were idle for longest, by name.
-fn longest_idle(before: &std::collections::BTreeMap<Arc<str>, SourceState>, moved: &[(Arc<str>, SourceState)]) -> Vec<Arc<str>> {
+fn longest_idle(
+    before: &std::collections::BTreeMap<Arc<str>, SourceState>,
+    moved: &[(Arc<str>, SourceState)],
+) -> Vec<Arc<str>> {
     let fresh = moved.iter().filter(|(name, _)| !before.contains_key(name)).count();
     let excess = (before.len() + fresh).saturating_sub(limits::SOURCES_MAX);
     if excess == 0 {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -17,7 +19,8 @@ use crate::tag_table::TagTable;
 
 /// Writes the file anew and puts it in the place of the older one.
 pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<TagsFile> {
-    let bytes = encode(tags).map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
+    let bytes =
+        encode(tags).map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
     let temporary = path.with_extension("tmp");
     let dir = path.parent().unwrap_or(Path::new("."));
     let replace = || -> std::io::Result<()> {
@@ -52,7 +55,9 @@ pub(crate) fn is_intact(env: &Env, path: &Path, expected: TagsFile) -> bool {
 }
 
 fn encode(tags: &TagTable) -> parquet::errors::Result<Vec<u8>> {
-    let texts = |text: fn(&Tag) -> String| -> ArrayRef { Arc::new(tags.iter().map(|t| Some(text(t))).collect::<StringArray>()) };
+    let texts = |text: fn(&Tag) -> String| -> ArrayRef {
+        Arc::new(tags.iter().map(|t| Some(text(t))).collect::<StringArray>())
+    };
     let ids = tags.iter().map(|t| i32::try_from(t.id.0).unwrap_or(i32::MAX));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("tag_id", Arc::new(ids.map(Some).collect::<Int32Array>())),
@@ -65,7 +70,10 @@ fn encode(tags: &TagTable) -> parquet::errors::Result<Vec<u8>> {
         ("high", Arc::new(tags.iter().map(|t| t.spec.high).collect::<Float64Array>())),
         ("states", texts(|t| t.spec.states_text())),
         ("future", Arc::new(tags.iter().map(|t| Some(t.spec.future)).collect::<BooleanArray>())),
-        ("created", Arc::new(tags.iter().map(|t| Some(t.created)).collect::<TimestampNanosecondArray>().with_timezone("UTC"))),
+        (
+            "created",
+            Arc::new(tags.iter().map(|t| Some(t.created)).collect::<TimestampNanosecondArray>().with_timezone("UTC")),
+        ),
     ];
     let batch = RecordBatch::try_from_iter(columns)?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();

@@ -81,7 +81,12 @@ impl Manifest {
         }
         let mut next = self.state.clone();
         next.apply(edit.clone()).map_err(|why| {
-            Error::new(ErrorKind::Conflict, "appending to the manifest failed", why, "this is a defect; restart the server")
+            Error::new(
+                ErrorKind::Conflict,
+                "appending to the manifest failed",
+                why,
+                "this is a defect; restart the server",
+            )
         })?;
         let is_snapshot = self.snapshot == 0 || next.number - self.snapshot >= limits::MANIFEST_EDITS_PER_SNAPSHOT;
         let bytes = if is_snapshot {
@@ -155,9 +160,10 @@ impl Manifest {
             if kind == Kind::Snapshot {
                 break;
             }
-            number = number.checked_sub(1).filter(|n| *n > 0).ok_or_else(|| {
-                Error::damaged(&self.path(number), 0, "no snapshot stands before the first edit")
-            })?;
+            number = number
+                .checked_sub(1)
+                .filter(|n| *n > 0)
+                .ok_or_else(|| Error::damaged(&self.path(number), 0, "no snapshot stands before the first edit"))?;
         }
         self.snapshot = number;
         self.state.number = number - 1;
@@ -179,7 +185,8 @@ impl Manifest {
             let most = limits::MANIFEST_FILE_BYTES_MAX;
             return Err(Error::damaged(&path, 0, format!("the file has {length} bytes, at most {most} are read")));
         }
-        let bytes = file.read_ranges(std::slice::from_ref(&(0..length))).map_err(|e| Error::io("reading", &path, &e))?;
+        let bytes =
+            file.read_ranges(std::slice::from_ref(&(0..length))).map_err(|e| Error::io("reading", &path, &e))?;
         codec::decode(&bytes[0], self.archive, number).map_err(|e| e.in_file(&path, 0))
     }
 }

@@ -63,7 +63,8 @@ fn an_edit_comes_back_and_any_flipped_bit_is_found() {
 fn a_state_equals_its_own_edit() {
     let mut state = ManifestState::default();
     state.apply(edit()).unwrap();
-    let removal = Edit { log_position: 6, next_segment_id: 9, added: vec![segment(8, 6)], removed: vec![7], ..Edit::default() };
+    let removal =
+        Edit { log_position: 6, next_segment_id: 9, added: vec![segment(8, 6)], removed: vec![7], ..Edit::default() };
     state.apply(removal).unwrap();
     let mut again = ManifestState::default();
     again.apply(state.as_edit()).unwrap();
@@ -77,7 +78,14 @@ fn edits_that_cannot_be_are_refused() {
     let mut state = ManifestState::default();
     state.apply(edit()).unwrap();
     assert!(state.clone().apply(Edit { log_position: 3, next_segment_id: 8, ..Edit::default() }).is_err());
-    assert!(state.clone().apply(Edit { log_position: 4, next_segment_id: 8, removed: vec![99], ..Edit::default() }).is_err());
+    assert!(
+        state
+            .clone()
+            .apply(Edit { log_position: 4, next_segment_id: 8, removed: vec![99], ..Edit::default() })
+            .is_err()
+    );
     let stray = Tag { id: TagId(5), created: 0, spec: TagSpec::new("x", TagType::Bool) };
-    assert!(state.apply(Edit { log_position: 4, next_segment_id: 8, tags: vec![stray.into()], ..Edit::default() }).is_err());
+    assert!(
+        state.apply(Edit { log_position: 4, next_segment_id: 8, tags: vec![stray.into()], ..Edit::default() }).is_err()
+    );
 }

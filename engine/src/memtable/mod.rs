@@ -132,7 +132,9 @@ impl MemtableWriter<'_> {
             Box::default()
         });
         let time = rows.times[i];
-        if run.main.times.last().is_none_or(|last| *last < time) && run.late.last_key_value().is_none_or(|l| *l.0 < time) {
+        if run.main.times.last().is_none_or(|last| *last < time)
+            && run.late.last_key_value().is_none_or(|l| *l.0 < time)
+        {
             let text = rows.text(i);
             inner.bytes += 16 + text.map_or(0, |t| t.len() + 32);
             if run.main.append(rows, i) {
@@ -209,7 +211,9 @@ impl Run {
     fn newest(&self) -> Row {
         let late = self.late.last_key_value();
         match self.main.times.last() {
-            Some(time) if late.is_none_or(|(l, _)| l < time) => Row { time: *time, cell: self.main.cell(self.main.len() - 1) },
+            Some(time) if late.is_none_or(|(l, _)| l < time) => {
+                Row { time: *time, cell: self.main.cell(self.main.len() - 1) }
+            }
             _ => {
                 let (time, cell) = late.expect("a run is made for its first sample");
                 Row { time: *time, cell: cell.clone() }

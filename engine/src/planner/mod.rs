@@ -27,7 +27,9 @@ pub struct FlushLimits {
 /// Whether the memtables are to be flushed now.
 pub fn should_flush(facts: FlushFacts, limits: FlushLimits) -> bool {
     facts.frozen > 0
-        || facts.age.is_some_and(|age| age >= limits.age || facts.active_bytes >= limits.memtable_bytes || facts.log_bytes >= limits.log_bytes)
+        || facts.age.is_some_and(|age| {
+            age >= limits.age || facts.active_bytes >= limits.memtable_bytes || facts.log_bytes >= limits.log_bytes
+        })
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl ReadView {
         &self.tags
     }
 
+    /// The number of segments.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Opens one partition of a plan.
     ///
     /// The plan may be older than the view, or come from elsewhere; the rows are always those of

@@ -92,7 +92,13 @@ impl ChunkWriter {
 
     /// Appends a page of `rows` rows; `levels` tells which of them have values, where the
     /// column is nullable.
-    pub fn add_page(&mut self, rows: usize, levels: Option<&Runs>, values: &PageValues<'_>, packer: &mut Packer) -> std::io::Result<()> {
+    pub fn add_page(
+        &mut self,
+        rows: usize,
+        levels: Option<&Runs>,
+        values: &PageValues<'_>,
+        packer: &mut Packer,
+    ) -> std::io::Result<()> {
         packer.plain.clear();
         if let Some(levels) = levels {
             packer.plain.extend_from_slice(&[0; 4]);
@@ -204,11 +210,18 @@ impl ChunkWriter {
         }
         let start = bytes.len();
         bytes.append(&mut self.pages);
-        let close = self.describe(packer.level, dictionary.is_some(), start, bytes.len()).map_err(std::io::Error::other)?;
+        let close =
+            self.describe(packer.level, dictionary.is_some(), start, bytes.len()).map_err(std::io::Error::other)?;
         Ok((bytes.into(), close))
     }
 
-    fn describe(&self, level: i32, has_dictionary: bool, start: usize, end: usize) -> parquet::errors::Result<ColumnCloseResult> {
+    fn describe(
+        &self,
+        level: i32,
+        has_dictionary: bool,
+        start: usize,
+        end: usize,
+    ) -> parquet::errors::Result<ColumnCloseResult> {
         let rows: usize = self.places.iter().map(|place| place.rows).sum();
         let mut offsets = OffsetIndexBuilder::new();
         for place in &self.places {
@@ -257,7 +270,9 @@ impl ChunkWriter {
             let same = |s: &&mut PageEncodingStats| s.page_type == PageType::DATA_PAGE && s.encoding == place.encoding;
             match stats.iter_mut().find(same) {
                 Some(known) => known.count += 1,
-                None => stats.push(PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: place.encoding, count: 1 }),
+                None => {
+                    stats.push(PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: place.encoding, count: 1 })
+                }
             }
         }
         stats

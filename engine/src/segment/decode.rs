@@ -138,7 +138,8 @@ impl Unpacker {
             let texts = read_texts(source, count, header.encoding, dictionary)?;
             return Ok(ColumnPage { values: Values::Texts(spread_texts(texts, &presence, rows)), presence });
         }
-        let numbers = if count == 0 { Series::Same(0) } else { read_numbers(source, count, header.encoding, dictionary)? };
+        let numbers =
+            if count == 0 { Series::Same(0) } else { read_numbers(source, count, header.encoding, dictionary)? };
         Ok(ColumnPage { values: Values::Numbers(spread(numbers, &presence)), presence })
     }
 }

@@ -122,10 +122,12 @@ impl TagRun {
             _ => return Err(source.error("an unknown scale")),
         };
         let count = source.varint()?;
-        let end = first_row.checked_add(count).filter(|_| count > 0).ok_or_else(|| source.error("an impossible run"))?;
+        let end =
+            first_row.checked_add(count).filter(|_| count > 0).ok_or_else(|| source.error("an impossible run"))?;
         let first_time = time.wrapping_add(source.zigzag()?);
         let last_time = first_time.wrapping_add(source.varint()?.cast_signed());
-        let worst = Quality::ALL.get(usize::from(flags & 3)).copied().ok_or_else(|| source.error("an unknown quality"))?;
+        let worst =
+            Quality::ALL.get(usize::from(flags & 3)).copied().ok_or_else(|| source.error("an unknown quality"))?;
         if last_time < first_time {
             return Err(source.error("a run ends before it begins"));
         }
@@ -180,7 +182,13 @@ pub struct DirectoryWriter {
 impl DirectoryWriter {
     /// No runs yet.
     pub fn new() -> DirectoryWriter {
-        DirectoryWriter { blocks: Vec::new(), places: Vec::new(), open: Encoder::new(), last: None, entry: Encoder::with_capacity(ENTRY_BYTES_MAX) }
+        DirectoryWriter {
+            blocks: Vec::new(),
+            places: Vec::new(),
+            open: Encoder::new(),
+            last: None,
+            entry: Encoder::with_capacity(ENTRY_BYTES_MAX),
+        }
     }
 
     /// Adds the next run: of a larger tag than the last, its rows right after it.
@@ -237,7 +245,9 @@ pub fn decode_places(source: &mut Decoder<'_>, count: usize) -> Result<Vec<Block
     if source.remaining() / PLACE_BYTES < count {
         return Err(source.error(format!("{count} directory blocks expected")));
     }
-    (0..count).map(|_| Ok(BlockPlace { tag: TagId(source.u32()?), row: source.u64()?, offset: source.u64()? })).collect()
+    (0..count)
+        .map(|_| Ok(BlockPlace { tag: TagId(source.u32()?), row: source.u64()?, offset: source.u64()? }))
+        .collect()
 }
 
 /// Reads the runs of a block that starts with row `first_row`, checking its checksum.

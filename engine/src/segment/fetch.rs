@@ -20,7 +20,13 @@ pub struct Fetched {
 impl Fetched {
     /// Reads the blocks that hold `wanted`, ranges before the offset `end`, in one request.
     /// Returns them and how many bytes were read.
-    pub fn read(file: &Arc<dyn File>, path: &Path, sums: &BlockSums, end: u64, mut wanted: Vec<Range<u64>>) -> Result<(Fetched, u64)> {
+    pub fn read(
+        file: &Arc<dyn File>,
+        path: &Path,
+        sums: &BlockSums,
+        end: u64,
+        mut wanted: Vec<Range<u64>>,
+    ) -> Result<(Fetched, u64)> {
         wanted.sort_by_key(|range| range.start);
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for range in wanted.iter().filter(|range| !range.is_empty()) {

@@ -72,7 +72,12 @@ impl Dictionaries {
 }
 
 impl RowReader {
-    pub(super) fn open(segment: Arc<Inner>, rows: Vec<Range<u64>>, columns: Columns, metrics: Arc<ReadMetrics>) -> Result<RowReader> {
+    pub(super) fn open(
+        segment: Arc<Inner>,
+        rows: Vec<Range<u64>>,
+        columns: Columns,
+        metrics: Arc<ReadMetrics>,
+    ) -> Result<RowReader> {
         let file = segment.open()?;
         let tail = segment.tail(&file)?;
         let unpacker = Unpacker::new().map_err(|error| Error::io("reading", &segment.path, &error))?;
@@ -210,7 +215,13 @@ impl RowReader {
             let page = self.unpacker.page(column, &bytes, piece.rows, self.dictionaries.columns[column].as_ref());
             decoded[column] = Some(self.checked(place, page)?);
         }
-        Ok(OpenPage { columns: decoded, asked: self.columns, first_row: piece.first_row, wanted: piece.wanted.into(), runs })
+        Ok(OpenPage {
+            columns: decoded,
+            asked: self.columns,
+            first_row: piece.first_row,
+            wanted: piece.wanted.into(),
+            runs,
+        })
     }
 
     fn bytes(&self, place: Place) -> Result<bytes::Bytes> {
@@ -295,7 +306,8 @@ impl OpenPage {
         let relative = |row: u64| usize::try_from(row.saturating_sub(self.first_row)).unwrap_or(usize::MAX);
         let first = self.runs.partition_point(|run| relative(run.rows.end) <= range.start);
         let runs = self.runs[first..].iter().take_while(|run| relative(run.rows.start) < range.end);
-        runs.map(|run| (relative(run.rows.start).max(range.start)..relative(run.rows.end).min(range.end), run)).collect()
+        runs.map(|run| (relative(run.rows.start).max(range.start)..relative(run.rows.end).min(range.end), run))
+            .collect()
     }
 
     fn number(&self, column: usize, i: usize) -> i64 {
@@ -331,7 +343,9 @@ impl OpenPage {
                 let same = self.number(NANOS, range.start);
                 times.extend(times_of.iter().map(|time| millis(*time).wrapping_add(same)));
             }
-            (None, _) => times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i)))),
+            (None, _) => {
+                times.extend(range.clone().map(|i| millis(self.number(TIME, i)).wrapping_add(self.number(NANOS, i))))
+            }
         }
     }
 
@@ -371,7 +385,8 @@ impl OpenPage {
             stored if !stored.missing => present.resize(present.len() + range.len(), true),
             stored => {
                 let mantissas = stored.scale != RunScale::None;
-                let there = |i| (mantissas && self.is_there(MANTISSA, i)) || (stored.doubles && self.is_there(VALUE, i));
+                let there =
+                    |i| (mantissas && self.is_there(MANTISSA, i)) || (stored.doubles && self.is_there(VALUE, i));
                 present.extend(range.clone().map(there));
             }
         }

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
+};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 
@@ -125,9 +127,10 @@ impl Tail {
                 return Err("a page has an impossible number of rows".into());
             }
         }
-        let ascending = self.blocks.windows(2).all(|pair| {
-            pair[0].tag < pair[1].tag && pair[0].row < pair[1].row && pair[0].offset < pair[1].offset
-        });
+        let ascending = self
+            .blocks
+            .windows(2)
+            .all(|pair| pair[0].tag < pair[1].tag && pair[0].row < pair[1].row && pair[0].offset < pair[1].offset);
         let starts = self.blocks.first().is_some_and(|block| block.offset == directory && block.row == 0);
         let ends = self.blocks.last().is_some_and(|block| block.offset < self.directory_end);
         if row != meta.rows || !ascending || !starts || !ends {
@@ -259,7 +262,9 @@ fn chunk_of(chunk: &ColumnChunkMetaData, offsets: &OffsetIndexMetaData) -> std::
         _ => Err("a page lies at an impossible place"),
     };
     let pages = offsets.page_locations().iter();
-    let pages = pages.map(|page| place(page.offset, page.compressed_page_size.into())).collect::<std::result::Result<_, _>>()?;
+    let pages = pages
+        .map(|page| place(page.offset, page.compressed_page_size.into()))
+        .collect::<std::result::Result<_, _>>()?;
     let dictionary = match chunk.dictionary_page_offset() {
         Some(start) => Some(place(start, chunk.data_page_offset().saturating_sub(start))?),
         None => None,

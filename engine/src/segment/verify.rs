@@ -93,7 +93,9 @@ impl Check<'_> {
         }
         let times = runs.iter().map(|run| run.first_time).min().zip(runs.iter().map(|run| run.last_time).max());
         let tags = (first.tag, last.tag, runs.len() as u64);
-        if tags != (meta.first_tag, meta.last_tag, u64::from(meta.tags)) || times != Some((meta.first_time, meta.last_time)) {
+        if tags != (meta.first_tag, meta.last_tag, u64::from(meta.tags))
+            || times != Some((meta.first_time, meta.last_time))
+        {
             return self.damaged(offset, "the tag directory and the manifest disagree");
         }
         self.rows(&runs)

@@ -143,7 +143,8 @@ impl SegmentWriter {
         };
         let n = rows.len();
         let lazy = |len: usize| len == 0 || len == n;
-        if rows.values.len() != n || !lazy(rows.present.len()) || !lazy(rows.statuses.len()) || !lazy(rows.texts.len()) {
+        if rows.values.len() != n || !lazy(rows.present.len()) || !lazy(rows.statuses.len()) || !lazy(rows.texts.len())
+        {
             return refuse("columns of different length");
         }
         if !rows.times.windows(2).all(|pair| pair[0] < pair[1]) {

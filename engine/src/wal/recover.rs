@@ -165,7 +165,7 @@ impl<'a> Replayer<'a> {
         let contents = self.store.read(&candidate.file, self.store.read_bytes_max())?;
         let mut scan = Scan::new(&contents.bytes, &candidate.header, next);
         let (mut damaged, before) = (contents.unreadable, self.accepted);
-        while let Some(step) = scan.next() {
+        for step in scan.by_ref() {
             match step {
                 Step::Lost(range) => damaged |= self.lose(range),
                 Step::Frame(frame) if frame.sequence > self.accepted => self.accept(&frame, candidate)?,

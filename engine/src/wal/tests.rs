@@ -1,4 +1,5 @@
 //! The bytes of the log, and the walk through them. Whole logs are tested on the simulated disk.
+#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
 
 use proptest::prelude::*;
 

@@ -2,13 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{
-    Expr, Query, Set, Statement as SqlStatement, Value, Visit, Visitor, ObjectName,
-};
+use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Query, Set, Statement as SqlStatement, Value, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -170,14 +168,22 @@ fn check_set(set: &Set) -> Result<(), SqlError> {
     let name = name.to_ascii_lowercase().replace('"', "");
     let value = value.unwrap_or_default().to_ascii_lowercase();
     let holds = match name.as_str() {
-        "timezone" | "time zone" => matches!(value.as_str(), "utc" | "gmt" | "z" | "+00:00" | "0" | "etc/utc" | "default"),
+        "timezone" | "time zone" => {
+            matches!(value.as_str(), "utc" | "gmt" | "z" | "+00:00" | "0" | "etc/utc" | "default")
+        }
         "client_encoding" => matches!(value.as_str(), "utf8" | "utf-8" | "unicode"),
         "datestyle" => value.starts_with("iso"),
         "intervalstyle" => value == "postgres" || value == "iso_8601",
         "standard_conforming_strings" | "integer_datetimes" => matches!(value.as_str(), "on" | "true" | "1"),
         _ => HARMLESS.contains(&name.as_str()),
     };
-    if holds { Ok(()) } else { Err(SqlError::invalid(format!("SET {name} is refused: it cannot be changed here; the zone of a session is UTC and its settings are the server's"))) }
+    if holds {
+        Ok(())
+    } else {
+        Err(SqlError::invalid(format!(
+            "SET {name} is refused: it cannot be changed here; the zone of a session is UTC and its settings are the server's"
+        )))
+    }
 }
 
 fn word(expr: &Expr) -> String {
@@ -260,4 +266,3 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
     }
     Ok(())
 }
-

@@ -7,8 +7,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::prelude::SessionConfig;
 use tagus_engine::Engine;
-use tagus_engine::scan::ReadView;
 use tagus_engine::TagTable;
+use tagus_engine::scan::ReadView;
 
 /// The engine and the one read view that all scans of a query share.
 pub(crate) struct Reading {

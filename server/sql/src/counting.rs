@@ -11,8 +11,8 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Alias};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 use datafusion::logical_expr::statistics::StatisticsRequest;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
@@ -39,12 +39,8 @@ impl OptimizerRule for CountWithoutReading {
         match asked(&aggregate.input) {
             Some(input) => {
                 let input = Arc::new(input);
-                let aggregate = Aggregate::try_new_with_schema(
-                    input,
-                    aggregate.group_expr,
-                    aggregate.aggr_expr,
-                    aggregate.schema,
-                )?;
+                let aggregate =
+                    Aggregate::try_new_with_schema(input, aggregate.group_expr, aggregate.aggr_expr, aggregate.schema)?;
                 Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
             }
             None => Ok(Transformed::no(LogicalPlan::Aggregate(aggregate))),

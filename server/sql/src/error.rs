@@ -61,11 +61,9 @@ impl From<tagus_engine::Error> for SqlError {
             ErrorKind::InvalidInput => SqlErrorKind::Invalid,
             ErrorKind::NotFound => SqlErrorKind::NotFound,
             ErrorKind::Exhausted => SqlErrorKind::Resources,
-            ErrorKind::Conflict
-            | ErrorKind::ReadOnly
-            | ErrorKind::Damaged
-            | ErrorKind::Unusable
-            | ErrorKind::Io => SqlErrorKind::Internal,
+            ErrorKind::Conflict | ErrorKind::ReadOnly | ErrorKind::Damaged | ErrorKind::Unusable | ErrorKind::Io => {
+                SqlErrorKind::Internal
+            }
         };
         SqlError::new(kind, error.to_string())
     }
@@ -98,7 +96,9 @@ fn from_datafusion(error: &DataFusionError) -> SqlError {
         },
         DataFusionError::ArrowError(inner, _) => from_arrow(inner),
         DataFusionError::External(inner) => from_external(inner.as_ref()),
-        DataFusionError::SQL(inner, _) => SqlError::invalid(format!("the SQL cannot be read: {}", plain(&inner.to_string()))),
+        DataFusionError::SQL(inner, _) => {
+            SqlError::invalid(format!("the SQL cannot be read: {}", plain(&inner.to_string())))
+        }
         DataFusionError::SchemaError(inner, _) => from_schema(inner),
         DataFusionError::ResourcesExhausted(why) => exhausted(why),
         DataFusionError::Plan(why) | DataFusionError::Configuration(why) => planned(why),
@@ -139,7 +139,9 @@ fn from_io(error: &std::io::Error) -> SqlError {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => SqlError::new(
             SqlErrorKind::Resources,
-            format!("the query failed: its spill files do not fit on the disk ({error}); narrow it, or free some space"),
+            format!(
+                "the query failed: its spill files do not fit on the disk ({error}); narrow it, or free some space"
+            ),
         ),
         _ => SqlError::new(
             SqlErrorKind::Internal,
@@ -178,12 +180,18 @@ fn planned(why: &str) -> SqlError {
 fn exhausted(why: &str) -> SqlError {
     SqlError::new(
         SqlErrorKind::Resources,
-        format!("the query needs more memory than is left for queries: {}; narrow its tags or time range, or raise memory_budget", plain(why)),
+        format!(
+            "the query needs more memory than is left for queries: {}; narrow its tags or time range, or raise memory_budget",
+            plain(why)
+        ),
     )
 }
 
 fn internal(why: &str) -> SqlError {
-    SqlError::new(SqlErrorKind::Internal, format!("the query failed within the server: {}; please report it", plain(why)))
+    SqlError::new(
+        SqlErrorKind::Internal,
+        format!("the query failed within the server: {}; please report it", plain(why)),
+    )
 }
 
 /// A library's message without its prefixes and its plea to report bugs to others.
@@ -192,7 +200,9 @@ fn plain(message: &str) -> String {
     if let Some(end) = text.find("\nThis issue was likely caused by a bug") {
         text = &text[..end];
     }
-    for prefix in ["Error during planning: ", "sql parser error: ", "Execution error: ", "Internal error: ", "Arrow error: "] {
+    for prefix in
+        ["Error during planning: ", "sql parser error: ", "Execution error: ", "Internal error: ", "Arrow error: "]
+    {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
     text.trim().trim_end_matches(['.', ';']).to_owned()

@@ -105,9 +105,7 @@ impl RecordBatchStream for PlainStream {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{
-        AsArray, DictionaryArray, Int64Array, ListArray, StringViewArray, TimestampSecondArray,
-    };
+    use arrow::array::{AsArray, DictionaryArray, Int64Array, ListArray, StringViewArray, TimestampSecondArray};
     use arrow::datatypes::{Int8Type, Int32Type, TimestampNanosecondType};
 
     use super::*;
@@ -136,10 +134,15 @@ mod tests {
 
     #[test]
     fn values_survive_the_cast() {
-        let dictionary: DictionaryArray<Int8Type> = [Some("good"), None, Some("bad"), Some("good")].into_iter().collect();
+        let dictionary: DictionaryArray<Int8Type> =
+            [Some("good"), None, Some("bad"), Some("good")].into_iter().collect();
         let words = plain("quality", Arc::new(dictionary)).unwrap();
-        assert_eq!(words.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("good"), None, Some("bad"), Some("good")]);
-        let views = plain("text", Arc::new(StringViewArray::from(vec![Some("a long string, not inlined"), None]))).unwrap();
+        assert_eq!(
+            words.as_string::<i32>().iter().collect::<Vec<_>>(),
+            [Some("good"), None, Some("bad"), Some("good")]
+        );
+        let views =
+            plain("text", Arc::new(StringViewArray::from(vec![Some("a long string, not inlined"), None]))).unwrap();
         assert_eq!(views.as_string::<i32>().value(0), "a long string, not inlined");
         let seconds = plain("t", Arc::new(TimestampSecondArray::from(vec![1_700_000_000]))).unwrap();
         assert_eq!(seconds.as_primitive::<TimestampNanosecondType>().value(0), 1_700_000_000_000_000_000);

@@ -109,7 +109,11 @@ pub(crate) fn with_values(
 
 fn value(column: &dyn Array, field: &Field) -> Result<ScalarValue, SqlError> {
     let wrong = |why: String| {
-        SqlError::invalid(format!("the value of parameter {} cannot be taken: {why}; send it as {}", field.name(), field.data_type()))
+        SqlError::invalid(format!(
+            "the value of parameter {} cannot be taken: {why}; send it as {}",
+            field.name(),
+            field.data_type()
+        ))
     };
     let value = ScalarValue::try_from_array(column, 0).map_err(|error| wrong(error.to_string()))?;
     value.cast_to(field.data_type()).map_err(|error| wrong(SqlError::from(error).to_string()))

@@ -96,11 +96,7 @@ impl Session {
     }
 
     /// Plans a checked statement on a read view of its own.
-    pub(crate) async fn plan(
-        &self,
-        statement: Statement,
-        values: Option<&RecordBatch>,
-    ) -> Result<Planned, SqlError> {
+    pub(crate) async fn plan(&self, statement: Statement, values: Option<&RecordBatch>) -> Result<Planned, SqlError> {
         let mut state = self.shared.state.clone();
         state.mark_start_execution();
         state.config_mut().set_extension(Arc::new(Reading::begin(&self.shared.engine)));

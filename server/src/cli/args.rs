@@ -11,7 +11,13 @@ use super::parse;
 #[derive(Args, Clone, Debug)]
 pub struct ConnectArgs {
     /// The server's gRPC address
-    #[arg(long, env = "TAGUS_URL", value_name = "URL", default_value = "http://127.0.0.1:8815", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TAGUS_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8815",
+        hide_env_values = true
+    )]
     pub url: String,
 }
 

@@ -144,8 +144,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let expected =
-            format!("connecting to {url} failed: connection refused; start the server with `tagus serve` or give --url");
+        let expected = format!(
+            "connecting to {url} failed: connection refused; start the server with `tagus serve` or give --url"
+        );
         assert_eq!(fails(&url).await, Failure::Failed(expected.clone()));
         assert_eq!(fails(url.trim_start_matches("http://")).await, Failure::Failed(expected));
     }

@@ -59,12 +59,12 @@ impl Failure {
             "" => code_words(status.code()),
             message => message,
         };
-        let mut text = if why.contains(" failed: ") { why.to_string() } else { format!("{what} failed: {why}") };
+        let mut text = line(&if why.contains(" failed: ") { why.to_string() } else { format!("{what} failed: {why}") });
         if !text.contains("; ") {
             text.push_str("; ");
             text.push_str(code_advice(status.code()));
         }
-        Failure::Failed(line(&text))
+        Failure::Failed(text)
     }
 
     /// Prints the line, if there is one, and gives the exit status.

@@ -20,17 +20,22 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use error::{Failure, Result};
-use quiet::quietly;
 pub use usage::parse_or_exit;
 
 /// Tagus, a process historian: stores the samples of a plant and answers SQL about them.
 #[derive(Parser, Debug)]
-#[command(name = "tagus", version, max_term_width = 100, after_help = "Examples:
+#[command(
+    name = "tagus",
+    bin_name = "tagus",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
   tagus serve --data ./tagus-data
   tagus import history.csv.gz --tags tags.csv
   tagus sql \"SELECT * FROM current_values LIMIT 10\"
 
-Exit status: 0 done, 1 failed, 2 wrong usage.")]
+Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

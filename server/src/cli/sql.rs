@@ -1,11 +1,13 @@
 //! `tagus sql`: runs a statement on the server and streams its result.
 
 use std::io::{IsTerminal, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow_ipc::reader::StreamDecoder;
 use tagus_proto::v1::{SqlRequest, SqlResponse};
 use tonic::Streaming;
@@ -15,6 +17,7 @@ use super::connect::{Connection, work};
 use super::error::{Failure, Result};
 use super::format::{self, Sink};
 use super::output::Output;
+use super::quiet::quietly;
 
 /// Longest statement that is sent, in bytes.
 const SQL_BYTES_MAX: u64 = 1 << 20;
@@ -42,7 +45,11 @@ pub async fn run(args: SqlArgs) -> Result<()> {
 
 fn check(sql: &str) -> Result<()> {
     if sql.trim().is_empty() {
-        return Err(Failure::usage("reading the statement", "it is empty", "write one, for example SELECT * FROM tags"));
+        return Err(Failure::usage(
+            "reading the statement",
+            "it is empty",
+            "write one, for example SELECT * FROM tags",
+        ));
     }
     check_size(sql.len() as u64)
 }
@@ -75,6 +82,9 @@ fn read_stdin() -> Result<String> {
     Ok(sql)
 }
 
+/// What stands before the length of every message of an Arrow IPC stream.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
+
 /// The rows of a running query.
 pub struct Rows {
     stream: Streaming<SqlResponse>,
@@ -87,7 +97,7 @@ impl Rows {
     pub async fn query(connection: &Connection, sql: String) -> Result<Rows> {
         let mut client = connection.query();
         let mut stream = work(RUNNING, client.sql(SqlRequest { sql })).await?.into_inner();
-        let mut decoder = StreamDecoder::new();
+        let mut decoder = started_decoder()?;
         loop {
             let Some(message) = work(RUNNING, stream.message()).await? else {
                 return Err(unreadable("the server answered nothing"));
@@ -118,19 +128,37 @@ impl Rows {
     }
 }
 
+fn started_decoder() -> Result<StreamDecoder> {
+    let mut decoder = StreamDecoder::new();
+    decoder.decode(&mut Buffer::from(CONTINUATION)).map_err(unreadable)?;
+    Ok(decoder)
+}
+
 /// Decodes one Arrow IPC message; `None` where it carries no rows: the schema, or nothing at all.
 fn decode(decoder: &mut StreamDecoder, message: SqlResponse) -> Result<Option<RecordBatch>> {
     if message.header.is_empty() {
         return Ok(None);
     }
     let header_bytes = u32::try_from(message.header.len()).map_err(|_| unreadable("a header is too long"))?;
-    let mut prefix = [0xFF; 8];
-    prefix[4..].copy_from_slice(&header_bytes.to_le_bytes());
-    let pieces = [Buffer::from(prefix), Buffer::from(message.header), Buffer::from(message.body)];
+    // The decoder looks at a message without a body only when something follows, so each is fed
+    // with the mark that begins the next; the first mark is fed at the start.
+    let length = Buffer::from(header_bytes.to_le_bytes());
+    let pieces = [length, Buffer::from(message.header), Buffer::from(message.body), Buffer::from(CONTINUATION)];
+    // Some damaged messages are not refused by the decoder but make it panic.
+    match quietly(|| catch_unwind(AssertUnwindSafe(|| feed(decoder, pieces)))) {
+        Ok(batch) => batch.map_err(unreadable),
+        Err(_) => Err(unreadable("a message is damaged")),
+    }
+}
+
+fn feed(
+    decoder: &mut StreamDecoder,
+    pieces: impl IntoIterator<Item = Buffer>,
+) -> std::result::Result<Option<RecordBatch>, ArrowError> {
     let mut batch = None;
     for mut piece in pieces {
         while !piece.is_empty() {
-            if let Some(decoded) = decoder.decode(&mut piece).map_err(unreadable)? {
+            if let Some(decoded) = decoder.decode(&mut piece)? {
                 batch = Some(decoded);
             }
         }
@@ -186,7 +214,7 @@ mod tests {
     #[test]
     fn messages_become_batches() {
         let expected = [batch(), batch().slice(1, 2), batch().slice(0, 0)];
-        let mut decoder = StreamDecoder::new();
+        let mut decoder = started_decoder().unwrap();
         let mut messages = messages(&expected).into_iter();
         assert_eq!(decode(&mut decoder, messages.next().unwrap()).unwrap(), None);
         assert_eq!(decoder.schema(), Some(batch().schema()));
@@ -199,7 +227,7 @@ mod tests {
     fn damaged_messages_are_an_error() {
         let messages = messages(&[batch()]);
         for cut in 0..messages[1].header.len() {
-            let mut decoder = StreamDecoder::new();
+            let mut decoder = started_decoder().unwrap();
             decode(&mut decoder, messages[0].clone()).unwrap();
             let mut header = messages[1].header.to_vec();
             header[cut] ^= 0xFF;

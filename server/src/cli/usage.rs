@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use super::error::line;
 use super::{Cli, Failure};
@@ -16,47 +16,51 @@ pub fn parse_or_exit() -> std::result::Result<Cli, ExitCode> {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Cli, ExitCode> {
-    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // A reader that has gone does not need the help.
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
-        _ => Failure::Usage(message(&error)).report(),
+        _ => Failure::Usage(message(&error, &arguments)).report(),
     })
 }
 
 /// `reading the arguments failed: WHY; see ...` of clap's paragraphs: the first says what is
-/// wrong, a tip may follow, then the usage.
-fn message(error: &clap::Error) -> String {
+/// wrong, a tip may follow.
+fn message(error: &clap::Error, arguments: &[OsString]) -> String {
     let text = error.to_string();
     let body = text.strip_prefix("error: ").unwrap_or(&text);
     let mut paragraphs = body.split("\n\n");
     let why = line(paragraphs.next().unwrap_or_default());
-    let mut help = "tagus --help".to_string();
-    let mut tip = String::new();
-    for paragraph in paragraphs {
-        let paragraph = paragraph.trim();
-        if let Some(text) = paragraph.strip_prefix("tip: ") {
-            tip = format!("{}; ", line(text.lines().next().unwrap_or_default()));
-        } else if let Some(usage) = paragraph.strip_prefix("Usage: ") {
-            let words: Vec<&str> = usage.split(' ').take_while(|w| w.starts_with(|c: char| c.is_lowercase())).collect();
-            help = format!("{} --help", words.join(" "));
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let tip = tip.map(|tip| format!("{}; ", line(tip.lines().next().unwrap_or_default()))).unwrap_or_default();
+    format!("reading the arguments failed: {why}; {tip}see `{} --help`", command_of(arguments))
+}
+
+/// The command that was meant, as far as it exists: `tagus tags set`.
+fn command_of(arguments: &[OsString]) -> String {
+    let root = Cli::command();
+    let mut words = vec![root.get_name()];
+    let mut command = &root;
+    for argument in arguments.iter().skip(1) {
+        match command.get_subcommands().find(|known| argument.as_os_str() == known.get_name()) {
+            Some(known) => command = known,
+            None => break,
         }
+        words.push(command.get_name());
     }
-    format!("reading the arguments failed: {why}; {tip}see `{help}`")
+    words.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn refused(arguments: &[&str]) -> String {
-        message(&Cli::try_parse_from(arguments).unwrap_err())
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        message(&Cli::try_parse_from(&arguments).unwrap_err(), &arguments)
     }
 
     #[test]
@@ -80,7 +84,7 @@ mod tests {
             (
                 &["tagus", "write", "A", "1", "--time", "yesterday"],
                 "reading the arguments failed: invalid value 'yesterday' for '--time <TIME>': \
-                 the time is neither RFC 3339 nor YYYY-MM-DD HH:MM:SS; see `tagus --help`",
+                 the time is neither RFC 3339 nor YYYY-MM-DD HH:MM:SS; see `tagus write --help`",
             ),
         ] {
             assert_eq!(refused(arguments), expected);

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use axum::body::Body;
 use tagus_proto::v1;
 use tonic::Code;
+use tonic::codegen::Body as _;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request};
-use tonic::codegen::Body as _;
 
 use crate::support::{START, Server, Stream, scan, series};
 

@@ -190,7 +190,8 @@ impl History {
             assert_eq!(&read_all(self.engine(), partitions), expected, "seed {}", self.seed);
         }
         for tag in self.engine().tags().iter() {
-            let newest = expected.range((tag.spec.name.clone(), i64::MIN)..=(tag.spec.name.clone(), i64::MAX)).next_back();
+            let newest =
+                expected.range((tag.spec.name.clone(), i64::MIN)..=(tag.spec.name.clone(), i64::MAX)).next_back();
             let current = self.engine().current(tag.id).expect("a healthy disk").map(|row| (row.time, row.cell));
             assert_eq!(current, newest.map(|(k, c)| (k.1, c.clone())), "seed {}", self.seed);
         }

@@ -77,7 +77,13 @@ impl PageHeader {
         };
         let (values, encoding) = inner.map(|(_, inner)| inner).ok_or("a page header is incomplete")?;
         let size = |n: i64| u32::try_from(n).map_err(|_| "a page has an impossible size");
-        Ok(PageHeader { kind, plain_bytes: size(plain)?, stored_bytes: size(stored)?, values: size(values)?, encoding: encoding_of(encoding)? })
+        Ok(PageHeader {
+            kind,
+            plain_bytes: size(plain)?,
+            stored_bytes: size(stored)?,
+            values: size(values)?,
+            encoding: encoding_of(encoding)?,
+        })
     }
 }
 

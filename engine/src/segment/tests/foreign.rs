@@ -19,8 +19,11 @@ fn batches(path: &std::path::Path) -> Vec<RecordBatch> {
 
 /// What the README's view makes of a row.
 fn value(batch: &RecordBatch, i: usize) -> Option<f64> {
-    let (mantissa, scale, value) =
-        (batch.column(3).as_primitive::<Int64Type>(), batch.column(4).as_primitive::<Int32Type>(), batch.column(5).as_primitive::<Float64Type>());
+    let (mantissa, scale, value) = (
+        batch.column(3).as_primitive::<Int64Type>(),
+        batch.column(4).as_primitive::<Int32Type>(),
+        batch.column(5).as_primitive::<Float64Type>(),
+    );
     assert_eq!(mantissa.is_null(i), scale.is_null(i));
     assert!(mantissa.is_null(i) || value.is_null(i));
     if value.is_valid(i) {
@@ -67,7 +70,8 @@ fn pages_are_cut_at_the_same_rows() {
     let written = write(&set, 10_000);
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(
         File::open(written.segment.path()).unwrap(),
-        parquet::arrow::arrow_reader::ArrowReaderOptions::new().with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Optional),
+        parquet::arrow::arrow_reader::ArrowReaderOptions::new()
+            .with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Optional),
     )
     .unwrap();
     let metadata = reader.metadata();
@@ -79,7 +83,8 @@ fn pages_are_cut_at_the_same_rows() {
             assert!(starts.iter().zip(0..).all(|(start, i)| *start == i * PAGE_ROWS as i64), "{starts:?}");
         }
     }
-    let ids: Vec<i32> = metadata.file_metadata().schema().get_fields().iter().map(|field| field.get_basic_info().id()).collect();
+    let ids: Vec<i32> =
+        metadata.file_metadata().schema().get_fields().iter().map(|field| field.get_basic_info().id()).collect();
     assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7, 8]);
     let statistics = |column: usize| metadata.row_group(0).column(column).statistics().is_some();
     assert_eq!((0..8).map(statistics).collect::<Vec<_>>(), [true, true, false, false, false, false, false, false]);

@@ -65,7 +65,8 @@ fn many_small_ranges_of_one_page_read_it_once() {
     assert_eq!(reader.next(10_000).unwrap(), None);
     assert_eq!(metrics.pages_read(), 2, "{metrics:?}");
     let all = flat(&set);
-    let expected: Vec<_> = ranges.iter().flat_map(|range| all[range.start as usize..range.end as usize].to_vec()).collect();
+    let expected: Vec<_> =
+        ranges.iter().flat_map(|range| all[range.start as usize..range.end as usize].to_vec()).collect();
     assert!(super::support::cells(&rows) == expected);
 }
 

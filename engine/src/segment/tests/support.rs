@@ -107,8 +107,11 @@ fn value_of(tag_type: TagType) -> BoxedStrategy<Cell> {
     };
     let good = bits.clone().prop_map(Cell::good);
     let flagged = (bits, status()).prop_map(|(bits, status)| Cell { value: Some(bits), text: None, status });
-    let state = prop::sample::select(vec!["Bad", "Scan Timeout", "Inp OutRange"])
-        .prop_map(|word| Cell { value: None, text: Some(word.into()), status: Status::BAD });
+    let state = prop::sample::select(vec!["Bad", "Scan Timeout", "Inp OutRange"]).prop_map(|word| Cell {
+        value: None,
+        text: Some(word.into()),
+        status: Status::BAD,
+    });
     let empty = Just(Cell { value: None, text: None, status: Status::BAD_NO_DATA });
     prop_oneof![30 => good, 2 => flagged, 1 => state, 1 => empty].boxed()
 }
@@ -150,13 +153,14 @@ pub fn sets(rows_max: usize) -> impl Strategy<Value = Set> {
     })
 }
 
-/// A set of plain decimals: `tags` tags of `rows` samples, one a second.
+/// A set of noisy decimals: `tags` tags of `rows` samples, one a second.
 pub fn plant(tags: u32, rows: usize) -> Set {
     let series = |tag: u32| {
         let mut series = Rows::default();
         for i in 0..rows {
             let time = 1_767_225_600_000_000_000 + i as i64 * 1_000_000_000;
-            let value = ((i * 7919 + tag as usize * 31) % 1000) as f64 / 100.0 + f64::from(tag);
+            let noise = (i as u64 + u64::from(tag) * 1_000_003).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44;
+            let value = noise as f64 / 100.0;
             series.push(time, &Cell::good(value.to_bits()));
         }
         series

@@ -10,11 +10,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use std::ops::Range;
 use tagus_engine::Engine;
+use tagus_engine::TagTable;
 use tagus_engine::sample::Rows;
 use tagus_engine::scan::ScanBatch;
 use tagus_engine::status::Quality;
 use tagus_engine::tag::{Tag, TagId, TagType};
-use tagus_engine::TagTable;
 
 use super::column;
 use crate::output::ZONE;
@@ -144,7 +144,9 @@ fn value_column(runs: &[Run], rows: &Rows, range: &Range<usize>) -> ArrayRef {
         match tag.spec.tag_type {
             TagType::Float64 | TagType::Float32 => values.extend(bits.map(|bits| f64::from_bits(*bits))),
             // The nearest double, as the contract says; its digits are in the text.
-            TagType::Int64 | TagType::Bool | TagType::Digital => values.extend(bits.map(|bits| bits.cast_signed() as f64)),
+            TagType::Int64 | TagType::Bool | TagType::Digital => {
+                values.extend(bits.map(|bits| bits.cast_signed() as f64))
+            }
             TagType::Text => {
                 absent = true;
                 values.extend(bits.map(|_| 0.0));

@@ -1,33 +1,34 @@
 //! The plan node that reads samples.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::stats::Precision;
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::equivalence::AcrossPartitions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{ConstExpr, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr};
-use datafusion::config::ConfigOptions;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, Metric, MetricValue, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions, SortOrderPushdownResult,
 };
 use datafusion::scalar::ScalarValue;
 use tagus_engine::scan::Order;
+use tagus_engine::segment::ReadMetrics;
 
 use super::batch::Layout;
-use super::plan::{RowCount, SamplePlan, Sorted};
+use super::plan::{SamplePlan, Sorted};
 use super::predicate::Predicate;
-use super::{column, schema, stream};
+use super::{column, schema, statistics, stream};
 use crate::context::Reading;
 use crate::output::ZONE;
 
@@ -39,6 +40,8 @@ pub(crate) struct SampleScanExec {
     layout: Layout,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// What all partitions read together.
+    read: Arc<ReadMetrics>,
     /// Filters that a join fills while it runs: they can only spare tags, and a copy of the plan
     /// does without them.
     hints: Vec<Arc<dyn PhysicalExpr>>,
@@ -59,6 +62,7 @@ impl SampleScanExec {
             layout,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
+            read: Arc::default(),
             hints: Vec::new(),
         })
     }
@@ -230,17 +234,38 @@ impl ExecutionPlan for SampleScanExec {
             plan: Arc::clone(&self.plan),
             layout: self.layout.clone(),
             hints: self.hints.clone(),
+            read: Arc::clone(&self.read),
             partition,
         };
         Ok(stream::open(scan, context.memory_pool(), &self.metrics))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut metrics = self.metrics.clone_inner();
+        let named: BTreeSet<u64> =
+            self.plan.spec.cells.iter().flatten().flat_map(|cell| &cell.segments).copied().collect();
+        let skipped = self.plan.shown.segments.saturating_sub(named.len()) as u64;
+        for (name, count) in [
+            ("segments_read", self.read.segments_read()),
+            ("segments_skipped", skipped),
+            ("pages_read", self.read.pages_read()),
+            ("pages_skipped", self.read.pages_skipped()),
+            ("bytes_read", self.read.bytes_read()),
+        ] {
+            let gauge = Gauge::new();
+            gauge.set(usize::try_from(count).unwrap_or(usize::MAX));
+            metrics.push(Arc::new(Metric::new(MetricValue::Gauge { name: name.into(), gauge }, None)));
+        }
+        Some(metrics)
     }
 
     fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(statistics(&self.plan, self.layout.schema(), self.partitions(), args.partition().is_some())))
+        Ok(Arc::new(statistics::statistics(
+            &self.plan,
+            self.layout.schema(),
+            self.partitions(),
+            args.partition().is_some(),
+        )))
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
@@ -269,18 +294,13 @@ impl ExecutionPlan for SampleScanExec {
         Ok(result.with_updated_node(Arc::new(node)))
     }
 
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
         // Turning the order round would choose other rows.
         if self.plan.spec.limit.is_some() {
             return Ok(SortOrderPushdownResult::Unsupported);
         }
         match order_of_time(&self.plan, order) {
-            Some(order) => {
-                Ok(SortOrderPushdownResult::Exact { inner: self.replanned(self.plan.in_order(order))? })
-            }
+            Some(order) => Ok(SortOrderPushdownResult::Exact { inner: self.replanned(self.plan.in_order(order))? }),
             None => Ok(SortOrderPushdownResult::Unsupported),
         }
     }
@@ -306,49 +326,4 @@ fn order_of_time(plan: &SamplePlan, order: &[PhysicalSortExpr]) -> Option<Order>
         Some((Some(column::TIME), false)) | None => Some(Order::Ascending),
         Some(_) => None,
     }
-}
-
-fn statistics(plan: &SamplePlan, schema: &SchemaRef, partitions: usize, of_partition: bool) -> Statistics {
-    let limits = plan.spec.limit.map(|limit| limit.saturating_mul(if of_partition { 1 } else { partitions as u64 }));
-    let whole = plan.spec.limit_per_tag.is_none() && !(of_partition && partitions > 1);
-    match plan.rows {
-        RowCount::Exact { rows, first_time, last_time } if whole && limits.is_none_or(|limit| rows <= limit) => {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            exact_statistics(plan, schema, rows, first_time, last_time)
-        }
-        RowCount::Exact { rows, .. } => guess(schema, usize::try_from(rows).unwrap_or(usize::MAX), limits),
-        RowCount::Guessed(rows) => guess(schema, rows, limits),
-    }
-}
-
-fn guess(schema: &SchemaRef, rows: usize, limits: Option<u64>) -> Statistics {
-    let limit = limits.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    Statistics::new_unknown(schema).with_num_rows(Precision::Inexact(rows.min(limit)))
-}
-
-fn exact_statistics(
-    plan: &SamplePlan,
-    schema: &SchemaRef,
-    rows: usize,
-    first_time: Option<i64>,
-    last_time: Option<i64>,
-) -> Statistics {
-    let time = |time: Option<i64>| match time {
-        Some(time) => Precision::Exact(ScalarValue::TimestampNanosecond(Some(time), Some(ZONE.into()))),
-        None => Precision::Absent,
-    };
-    let columns = plan.projection.iter().map(|column| match *column {
-        column::TIME => ColumnStatistics {
-            null_count: Precision::Exact(0),
-            min_value: time(first_time),
-            max_value: time(last_time),
-            ..ColumnStatistics::new_unknown()
-        },
-        column::TAG | column::QUALITY | column::STATUS => {
-            ColumnStatistics { null_count: Precision::Exact(0), ..ColumnStatistics::new_unknown() }
-        }
-        _ => ColumnStatistics::new_unknown(),
-    });
-    let column_statistics = columns.collect();
-    Statistics { column_statistics, ..Statistics::new_unknown(schema) }.with_num_rows(Precision::Exact(rows))
 }

@@ -5,6 +5,7 @@ mod exec;
 mod plan;
 mod predicate;
 mod region;
+mod statistics;
 mod stream;
 
 use std::sync::{Arc, LazyLock};

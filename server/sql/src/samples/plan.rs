@@ -9,11 +9,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use serde::{Deserialize, Serialize};
+use tagus_engine::TagTable;
 use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, TagSelection};
 use tagus_engine::segment::Columns;
 use tagus_engine::status::Quality;
 use tagus_engine::tag::TagId;
-use tagus_engine::TagTable;
 
 use super::exec::SampleScanExec;
 use super::predicate::matching_tags;
@@ -82,6 +82,8 @@ pub(crate) struct Shown {
     pub(crate) tags: String,
     pub(crate) from: i64,
     pub(crate) to: i64,
+    /// Live segments, whether or not they have rows of the scan.
+    pub(crate) segments: usize,
 }
 
 impl Request {
@@ -122,7 +124,12 @@ pub(crate) fn plan(reading: &Reading, request: Request) -> Result<Arc<dyn Execut
     let plan = SamplePlan {
         sorted: sorted(&scan.tags, &reading.tags),
         rows,
-        shown: Shown { tags: shown(&scan.tags, &reading.tags), from: scan.from, to: scan.to },
+        shown: Shown {
+            tags: shown(&scan.tags, &reading.tags),
+            from: scan.from,
+            to: scan.to,
+            segments: reading.view.segments(),
+        },
         projection: request.projection,
         spec,
     };
@@ -184,7 +191,11 @@ fn shown(selection: &TagSelection, tags: &TagTable) -> String {
             let names = ids.iter().take(NAMES_SHOWN_MAX).filter_map(|id| tags.get(*id));
             let names: Vec<&str> = names.map(|tag| tag.spec.name.as_str()).collect();
             let more = ids.len().saturating_sub(NAMES_SHOWN_MAX);
-            if more == 0 { format!("[{}]", names.join(", ")) } else { format!("[{}, and {more} more]", names.join(", ")) }
+            if more == 0 {
+                format!("[{}]", names.join(", "))
+            } else {
+                format!("[{}, and {more} more]", names.join(", "))
+            }
         }
     }
 }

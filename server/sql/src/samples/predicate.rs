@@ -17,8 +17,8 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use tagus_engine::tag::TagId;
 use tagus_engine::TagTable;
+use tagus_engine::tag::TagId;
 
 /// Names evaluated at once.
 const CHUNK: usize = 8192;
@@ -153,10 +153,12 @@ fn candidates(expr: &Expr) -> Option<BTreeSet<&str>> {
             });
             names.collect::<Option<Vec<_>>>().map(|names| names.into_iter().flatten().collect())
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => match (candidates(left), candidates(right)) {
-            (Some(a), Some(b)) => Some(a.intersection(&b).copied().collect()),
-            (a, b) => a.or(b),
-        },
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            match (candidates(left), candidates(right)) {
+                (Some(a), Some(b)) => Some(a.intersection(&b).copied().collect()),
+                (a, b) => a.or(b),
+            }
+        }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
             let mut names = candidates(left)?;
             names.extend(candidates(right)?);

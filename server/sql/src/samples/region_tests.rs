@@ -9,7 +9,8 @@ fn time(seconds: i64) -> Expr {
 }
 
 fn tag(name: &str) -> Expr {
-    col("tag").eq(lit(ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(ScalarValue::Utf8(Some(name.into()))))))
+    col("tag")
+        .eq(lit(ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(ScalarValue::Utf8(Some(name.into()))))))
 }
 
 fn times(bound: &Bound) -> (i64, i64) {

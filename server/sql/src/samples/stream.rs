@@ -42,6 +42,8 @@ pub(super) struct Scan {
     pub(super) layout: Layout,
     /// Filters over `tag` that a join may have filled by now.
     pub(super) hints: Vec<Arc<dyn PhysicalExpr>>,
+    /// Counts what is read, of all partitions.
+    pub(super) read: Arc<ReadMetrics>,
     pub(super) partition: usize,
 }
 
@@ -155,7 +157,7 @@ impl Fetch {
                 spec.to_mut().tags = TagSelection::Ids(chosen);
             }
         }
-        reading.view.open(&spec, *partition, Arc::clone(&self.metrics.read)).map_err(external)
+        reading.view.open(&spec, *partition, Arc::clone(&self.scan.read)).map_err(external)
     }
 }
 
@@ -170,38 +172,19 @@ fn selected<'a>(selection: &TagSelection, tags: &'a TagTable) -> Vec<(TagId, &'a
 /// Counters for EXPLAIN ANALYZE.
 struct Metrics {
     baseline: BaselineMetrics,
-    read: Arc<ReadMetrics>,
     tags_skipped: Count,
-    counters: Vec<(Count, fn(&ReadMetrics) -> u64, u64)>,
 }
 
 impl Metrics {
     fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Metrics {
-        let shown: [(&'static str, fn(&ReadMetrics) -> u64); 4] = [
-            ("segments_read", ReadMetrics::segments_read),
-            ("pages_read", ReadMetrics::pages_read),
-            ("pages_skipped", ReadMetrics::pages_skipped),
-            ("bytes_read", ReadMetrics::bytes_read),
-        ];
         Metrics {
             baseline: BaselineMetrics::new(metrics, partition),
-            read: Arc::default(),
             tags_skipped: MetricBuilder::new(metrics).counter("tags_skipped", partition),
-            counters: shown
-                .into_iter()
-                .map(|(name, counter)| (MetricBuilder::new(metrics).counter(name, partition), counter, 0))
-                .collect(),
         }
     }
 
-    fn record(&mut self, batches: &[RecordBatch]) {
-        let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        self.baseline.output_rows().add(rows);
+    fn record(&self, batches: &[RecordBatch]) {
+        self.baseline.output_rows().add(batches.iter().map(RecordBatch::num_rows).sum());
         self.baseline.output_batches().add(batches.len());
-        for (count, counter, seen) in &mut self.counters {
-            let now = counter(&self.read);
-            count.add(usize::try_from(now.saturating_sub(*seen)).unwrap_or(usize::MAX));
-            *seen = now;
-        }
     }
 }

@@ -7,10 +7,10 @@ use arrow::array::{
     TimestampNanosecondArray,
 };
 use datafusion::error::{DataFusionError, Result};
+use tagus_engine::TagTable;
 use tagus_engine::sample::Rows;
 use tagus_engine::scan::ScanBatch;
 use tagus_engine::tag::{Tag, TagId};
-use tagus_engine::TagTable;
 
 use super::{Listing, ListingPlan};
 use crate::context::Reading;

@@ -48,7 +48,12 @@ async fn statements_that_do_not_read_are_refused() {
 #[tokio::test]
 async fn settings_of_drivers_change_nothing() {
     let fixture = Fixture::new();
-    for sql in ["SET application_name = 'x'", "SET client_encoding TO 'UTF8'", "SET TIME ZONE 'UTC'", "SET extra_float_digits = 3"] {
+    for sql in [
+        "SET application_name = 'x'",
+        "SET client_encoding TO 'UTF8'",
+        "SET TIME ZONE 'UTC'",
+        "SET extra_float_digits = 3",
+    ] {
         let result = fixture.session().query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert!(result.schema.fields().is_empty());
     }
@@ -63,7 +68,10 @@ async fn unknown_names_come_with_the_nearest() {
         ("SELECT * FROM orders", "table 'orders' does not exist; there are current_values, samples, tags"),
         ("SELECT valeu FROM samples", "column 'valeu' does not exist; did you mean 'value'?"),
         ("SELECT s.tme FROM samples s", "column 'tme' does not exist; did you mean 'time'?"),
-        ("SELECT xyzzy FROM tags", "column 'xyzzy' does not exist; there are tag, type, unit, description, interpolation, low, high, states, ..."),
+        (
+            "SELECT xyzzy FROM tags",
+            "column 'xyzzy' does not exist; there are tag, type, unit, description, interpolation, low, high, states, ...",
+        ),
     ] {
         let error = fixture.error(sql).await;
         assert_eq!(error.to_string(), message);
@@ -106,7 +114,8 @@ fn deep_sql_does_not_overflow_the_stack() {
     let mut refused = 0;
     for depth in [100, 500, 1000, 5000, 100_000] {
         let chain = |item: &str, by: &str| vec![item; depth].join(by);
-        let around = |open: &str, item: &str, close: &str| format!("{}{item}{}", open.repeat(depth), close.repeat(depth));
+        let around =
+            |open: &str, item: &str, close: &str| format!("{}{item}{}", open.repeat(depth), close.repeat(depth));
         let statements = [
             format!("SELECT {}", chain("1", "+")),
             format!("SELECT {}", around("(", "1", ")")),
@@ -131,10 +140,16 @@ fn deep_sql_does_not_overflow_the_stack() {
             format!("VALUES {}", chain("(1)", ",")),
             format!("SELECT ARRAY{}", around("[", "1", "]")),
             around("EXPLAIN ", "SELECT 1", ""),
-            format!("WITH {} SELECT 1", (0..depth).map(|i| format!("a{i} AS (SELECT 1)")).collect::<Vec<_>>().join(",")),
+            format!(
+                "WITH {} SELECT 1",
+                (0..depth).map(|i| format!("a{i} AS (SELECT 1)")).collect::<Vec<_>>().join(",")
+            ),
             format!(
                 "WITH a0 AS (SELECT 1 AS x), {} SELECT * FROM a{depth}",
-                (1..=depth).map(|i| format!("a{i} AS (SELECT * FROM a{} UNION ALL SELECT * FROM a{})", i - 1, i - 1)).collect::<Vec<_>>().join(",")
+                (1..=depth)
+                    .map(|i| format!("a{i} AS (SELECT * FROM a{} UNION ALL SELECT * FROM a{})", i - 1, i - 1))
+                    .collect::<Vec<_>>()
+                    .join(",")
             ),
         ];
         for sql in statements {

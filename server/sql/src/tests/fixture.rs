@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_proto::bytes::{physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec};
+use datafusion_proto::bytes::{
+    physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType};
@@ -19,8 +21,8 @@ use tagus_engine::tag::{TagSpec, TagType};
 use tagus_engine::{Config, Engine};
 use tempfile::TempDir;
 
-use crate::codec::PlanCodec;
 use crate::check::{Checked, check};
+use crate::codec::PlanCodec;
 use crate::session::Planned;
 use crate::{QueryResult, Session, SqlError, SqlOptions, SqlService};
 

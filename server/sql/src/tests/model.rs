@@ -51,7 +51,10 @@ fn fill(fixture: &Fixture, rng: &mut Rng) -> Vec<Sample> {
         let (values, shown): (Values, Vec<(Option<f64>, Option<String>)>) = match tag_type {
             TagType::Digital => (
                 Values::Integers(numbers.clone()),
-                numbers.iter().map(|n| (Some(*n as f64), ["Closed", "Open"].get(*n as usize).map(|s| (*s).to_owned()))).collect(),
+                numbers
+                    .iter()
+                    .map(|n| (Some(*n as f64), ["Closed", "Open"].get(*n as usize).map(|s| (*s).to_owned())))
+                    .collect(),
             ),
             TagType::Text => {
                 let texts: Vec<String> = numbers.iter().map(|n| format!("note {n}")).collect();
@@ -140,7 +143,9 @@ fn atom(rng: &mut Rng) -> Condition {
     match rng.below(22) {
         0 => condition(format!("tag = {}", quoted(&tag)), move |s| s.tag == tag),
         1 => condition(format!("tag <> {}", quoted(&tag)), move |s| s.tag != tag),
-        2 => condition(format!("tag IN ({}, {}, 'none')", quoted(&tag), quoted(&other)), move |s| s.tag == tag || s.tag == other),
+        2 => condition(format!("tag IN ({}, {}, 'none')", quoted(&tag), quoted(&other)), move |s| {
+            s.tag == tag || s.tag == other
+        }),
         3 => condition("tag LIKE 'a.%'", |s| s.tag.starts_with("a.")),
         4 => condition("tag NOT LIKE '%flow'", |s| !s.tag.ends_with("flow")),
         5 => condition("tag ~ '^[ab]\\.[fs]'", |s| {
@@ -152,10 +157,14 @@ fn atom(rng: &mut Rng) -> Condition {
         9 => condition(format!("time < '{iso_time}'"), move |s| s.time < time),
         10 => condition(format!("'{iso_time}' >= time"), move |s| s.time <= time),
         11 => condition(format!("time BETWEEN '{iso_time}' AND '{iso_end}'"), move |s| s.time >= time && s.time <= end),
-        12 => condition(format!("time NOT BETWEEN '{iso_time}' AND '{iso_end}'"), move |s| !(s.time >= time && s.time <= end)),
+        12 => condition(format!("time NOT BETWEEN '{iso_time}' AND '{iso_end}'"), move |s| {
+            !(s.time >= time && s.time <= end)
+        }),
         13 => {
             let seconds = time.div_euclid(SECOND);
-            condition(format!("CAST(time AS TIMESTAMP(0)) > to_timestamp_seconds({seconds})"), move |s| s.time.div_euclid(SECOND) > seconds)
+            condition(format!("CAST(time AS TIMESTAMP(0)) > to_timestamp_seconds({seconds})"), move |s| {
+                s.time.div_euclid(SECOND) > seconds
+            })
         }
         14 => {
             let millis = time.div_euclid(1_000_000);
@@ -201,7 +210,8 @@ async fn filters_let_through_what_they_say() {
         let sql = format!("SELECT * FROM samples WHERE {} ORDER BY tag, time", condition.sql);
         let found = fixture.samples(&sql).await;
         assert!(found == wanted, "round {round}: {sql}\nfound {} rows, wanted {}", found.len(), wanted.len());
-        let counted = fixture.table(&format!("SELECT count(*), min(time), max(time) FROM samples WHERE {}", condition.sql)).await;
+        let counted =
+            fixture.table(&format!("SELECT count(*), min(time), max(time) FROM samples WHERE {}", condition.sql)).await;
         let first = wanted.iter().map(|s| s.time).min().map(iso).unwrap_or_default();
         let last = wanted.iter().map(|s| s.time).max().map(iso).unwrap_or_default();
         assert_eq!(counted, [format!("{} | {first} | {last}", wanted.len())], "round {round}: {}", condition.sql);

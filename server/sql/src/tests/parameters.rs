@@ -8,7 +8,7 @@ use tagus_engine::tag::TagType;
 
 use super::fixture::{Fixture, SECOND, T0, collect, lines};
 use crate::output::time_type;
-use crate::{SqlErrorKind, SqlError};
+use crate::{SqlError, SqlErrorKind};
 
 fn values(columns: &[ArrayRef]) -> RecordBatch {
     RecordBatch::try_from_iter(columns.iter().enumerate().map(|(i, c)| (format!("p{i}"), Arc::clone(c)))).unwrap()

@@ -32,7 +32,10 @@ async fn tags_times_and_qualities_are_left_to_the_scan() {
         ("time < DATE '2026-01-02'", "to=2026-01-01T23:59:59.999999999Z, "),
         ("time < TIMESTAMP '2026-01-02'", "to=2026-01-01T23:59:59.999999999Z, "),
         ("time <= TIMESTAMPTZ '2026-01-01T02:00:00+01:00'", "to=2026-01-01T01:00:00Z, "),
-        ("time BETWEEN '2026-01-01T00:01:00Z' AND '2026-01-01T00:02:00Z'", "from=2026-01-01T00:01:00Z, to=2026-01-01T00:02:00Z, "),
+        (
+            "time BETWEEN '2026-01-01T00:01:00Z' AND '2026-01-01T00:02:00Z'",
+            "from=2026-01-01T00:01:00Z, to=2026-01-01T00:02:00Z, ",
+        ),
         ("time >= TIMESTAMP '2026-01-01' + INTERVAL '1 hour'", "from=2026-01-01T01:00:00Z, "),
         ("time >= to_timestamp_millis(1767225660000)", "from=2026-01-01T00:01:00Z, "),
         ("quality = 'good'", "quality=[good], "),
@@ -60,13 +63,17 @@ async fn now_is_a_time_like_any_other() {
 #[tokio::test]
 async fn what_the_scan_cannot_say_is_filtered_again() {
     let fixture = plant();
-    for condition in ["value > 5", "time::date = DATE '2026-01-01'", "(tag = 'a' AND time > '2026-01-02') OR tag = 'b'"] {
+    for condition in ["value > 5", "time::date = DATE '2026-01-01'", "(tag = 'a' AND time > '2026-01-02') OR tag = 'b'"]
+    {
         let plan = fixture.plan_text(&format!("SELECT * FROM samples WHERE {condition}")).await;
         assert!(plan.contains("FilterExec"), "{condition}: {plan}");
     }
-    let plan = fixture.plan_text("SELECT * FROM samples WHERE (tag = 'a' AND value > 1) OR (tag = 'b' AND value > 2)").await;
+    let plan =
+        fixture.plan_text("SELECT * FROM samples WHERE (tag = 'a' AND value > 1) OR (tag = 'b' AND value > 2)").await;
     assert!(plan.contains("tags=[a, b]"), "{plan}");
-    let rows = fixture.table("SELECT count(*) FROM samples WHERE (tag = 'a' AND value >= 299999) OR (tag = 'b' AND value < 2)").await;
+    let rows = fixture
+        .table("SELECT count(*) FROM samples WHERE (tag = 'a' AND value >= 299999) OR (tag = 'b' AND value < 2)")
+        .await;
     assert_eq!(rows, ["3"]);
 }
 
@@ -85,7 +92,10 @@ async fn counts_and_times_are_known_without_reading() {
     let fixture = plant();
     let queries = [
         ("SELECT count(*) FROM samples", "302000"),
-        ("SELECT count(*), min(time), max(time) FROM samples WHERE tag = 'a'", "300000 | 2026-01-01T00:00:00Z | 2026-01-04T11:19:59Z"),
+        (
+            "SELECT count(*), min(time), max(time) FROM samples WHERE tag = 'a'",
+            "300000 | 2026-01-01T00:00:00Z | 2026-01-04T11:19:59Z",
+        ),
         ("SELECT count(tag), count(status) FROM samples WHERE tag IN ('b', 'c')", "2000 | 2000"),
         ("SELECT max(time) FROM samples WHERE tag = 'c' AND time < '2026-01-01T00:00:05Z'", "2026-01-01T00:00:04Z"),
         ("SELECT count(*) FROM samples WHERE quality = 'bad'", "0"),
@@ -99,7 +109,10 @@ async fn counts_and_times_are_known_without_reading() {
         assert!(fixture.plan_text(sql).await.contains("SampleScanExec"), "{sql}");
     }
     assert_eq!(fixture.table("SELECT count(*) FROM (SELECT * FROM samples LIMIT 7)").await, ["7"]);
-    assert_eq!(fixture.table("SELECT tag, count(*) FROM samples GROUP BY tag ORDER BY tag").await, ["a | 300000", "b | 1000", "c | 1000"]);
+    assert_eq!(
+        fixture.table("SELECT tag, count(*) FROM samples GROUP BY tag ORDER BY tag").await,
+        ["a | 300000", "b | 1000", "c | 1000"]
+    );
 }
 
 #[tokio::test]
@@ -109,7 +122,10 @@ async fn one_tag_is_never_sorted_by_time() {
     let plan = fixture.plan_text(newest).await;
     assert!(plan.contains("order=newest first, limit=3") && !plan.contains("SortExec"), "{plan}");
     let rows = fixture.table(newest).await;
-    assert_eq!(rows.iter().map(|r| r.split(" | ").nth(1).unwrap()).collect::<Vec<_>>(), ["299999.0", "299998.0", "299997.0"]);
+    assert_eq!(
+        rows.iter().map(|r| r.split(" | ").nth(1).unwrap()).collect::<Vec<_>>(),
+        ["299999.0", "299998.0", "299997.0"]
+    );
     for sql in [
         "SELECT * FROM samples WHERE tag = 'a' ORDER BY time",
         "SELECT * FROM samples WHERE tag = 'a' ORDER BY tag, time",
@@ -172,7 +188,10 @@ async fn a_join_holds_the_tags_and_not_the_samples() {
 async fn a_join_spares_the_tags_that_it_has_no_use_for() {
     let fixture = plant();
     let explain = async |sql: &str| lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await).join("\n");
-    for condition in ["s.tag IN (SELECT tag FROM tags WHERE upper(tag) = 'B')", "EXISTS (SELECT 1 FROM tags t WHERE t.tag = s.tag AND upper(t.tag) = 'B')"] {
+    for condition in [
+        "s.tag IN (SELECT tag FROM tags WHERE upper(tag) = 'B')",
+        "EXISTS (SELECT 1 FROM tags t WHERE t.tag = s.tag AND upper(t.tag) = 'B')",
+    ] {
         let sql = format!("SELECT count(value) FROM samples s WHERE {condition}");
         let plan = explain(&sql).await;
         assert!(metric(&plan, "tags_skipped") > 0, "{plan}");
@@ -185,7 +204,10 @@ async fn the_newest_of_all_tags_read_the_newest_of_each() {
     let fixture = plant();
     for (sql, shown) in [
         ("SELECT * FROM samples ORDER BY time DESC LIMIT 5", "order=newest first, limit_per_tag=5"),
-        ("SELECT * FROM samples WHERE tag IN ('a', 'c') ORDER BY time DESC, tag LIMIT 5", "order=newest first, limit_per_tag=5"),
+        (
+            "SELECT * FROM samples WHERE tag IN ('a', 'c') ORDER BY time DESC, tag LIMIT 5",
+            "order=newest first, limit_per_tag=5",
+        ),
         ("SELECT * FROM samples ORDER BY time, tag LIMIT 5", "limit_per_tag=5"),
     ] {
         let plan = fixture.plan_text(sql).await;
@@ -202,7 +224,10 @@ async fn the_newest_of_all_tags_read_the_newest_of_each() {
 #[tokio::test]
 async fn all_scans_of_a_query_see_the_same() {
     let fixture = plant();
-    let planned = fixture.plan("SELECT count(*) FROM (SELECT value FROM samples UNION ALL SELECT value FROM samples)").await.unwrap();
+    let planned = fixture
+        .plan("SELECT count(*) FROM (SELECT value FROM samples UNION ALL SELECT value FROM samples)")
+        .await
+        .unwrap();
     fixture.write("b", &[T0 - SECOND], Values::Doubles(vec![-1.0]), &[]);
     let rows = super::fixture::collect(planned.run().unwrap()).await.unwrap();
     let total: u64 = lines(&rows)[0].parse().unwrap();

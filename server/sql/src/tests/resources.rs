@@ -5,7 +5,8 @@ use tagus_engine::tag::TagType;
 use super::fixture::{Fixture, collect, lines};
 use crate::SqlErrorKind;
 
-const SORTED: &str = "SELECT count(*) FROM (SELECT value, row_number() OVER (ORDER BY value DESC, text) AS n FROM samples) WHERE n > 0";
+const SORTED: &str =
+    "SELECT count(*) FROM (SELECT value, row_number() OVER (ORDER BY value DESC, text) AS n FROM samples) WHERE n > 0";
 
 fn plant(memory: usize, spill: u64) -> Fixture {
     let fixture = Fixture::with(|options| {
@@ -25,7 +26,8 @@ async fn a_query_larger_than_memory_spills() {
     let rows = lines(&fixture.rows_here(SORTED).await);
     assert_eq!(rows, ["300000"]);
     let tight = plant(12 << 20, 1 << 30);
-    let tight_plan = lines(&tight.rows_here("EXPLAIN ANALYZE SELECT value, time FROM samples ORDER BY value DESC").await).join("\n");
+    let tight_plan =
+        lines(&tight.rows_here("EXPLAIN ANALYZE SELECT value, time FROM samples ORDER BY value DESC").await).join("\n");
     assert!(tight_plan.contains("spill_count=") && !tight_plan.contains("spill_count=0,"), "{tight_plan}\n{explained}");
     assert_eq!(tight.service.memory_used(), 0);
 }
@@ -64,6 +66,9 @@ async fn functions_do_not_return_more_than_memory() {
         assert_eq!(error.kind(), SqlErrorKind::Resources, "{sql}: {error}");
     }
     assert_eq!(fixture.error("SELECT generate_series(1, 10000000000)").await.kind(), SqlErrorKind::NotFound);
-    assert_eq!(fixture.table("SELECT lpad('7', 3, '0'), repeat('ab', 2), replace('aXa', 'X', 'y')").await, ["007 | abab | aya"]);
+    assert_eq!(
+        fixture.table("SELECT lpad('7', 3, '0'), repeat('ab', 2), replace('aXa', 'X', 'y')").await,
+        ["007 | abab | aya"]
+    );
     assert_eq!(fixture.table("SELECT count(*) FROM generate_series(1, 10)").await, ["10"]);
 }

@@ -51,7 +51,11 @@ async fn current_values_are_the_newest() {
     assert_eq!(fixture.table("SELECT text FROM current_values WHERE tag = 'valve'").await, ["Open"]);
     assert_eq!(fixture.table("SELECT tag FROM current_values WHERE quality = 'bad'").await, ["flow"]);
     assert_eq!(
-        fixture.table("SELECT t.unit, c.value FROM tags t LEFT JOIN current_values c ON t.tag = c.tag WHERE t.tag = 'silent'").await,
+        fixture
+            .table(
+                "SELECT t.unit, c.value FROM tags t LEFT JOIN current_values c ON t.tag = c.tag WHERE t.tag = 'silent'"
+            )
+            .await,
         [" | "].map(str::trim_start).map(|_| "|".to_owned())
     );
 }
@@ -60,7 +64,11 @@ async fn current_values_are_the_newest() {
 async fn samples_show_states_and_statuses() {
     let fixture = plant();
     assert_eq!(
-        fixture.table("SELECT tag, value, text, quality, status_name(status), is_good(status) FROM samples ORDER BY tag, time").await,
+        fixture
+            .table(
+                "SELECT tag, value, text, quality, status_name(status), is_good(status) FROM samples ORDER BY tag, time"
+            )
+            .await,
         [
             "flow | 1.5 |  | good | Good | true",
             "flow | 2.5 |  | good | Good | true",
@@ -68,7 +76,10 @@ async fn samples_show_states_and_statuses() {
             "valve | 1.0 | Open | uncertain | Uncertain | false",
         ]
     );
-    assert_eq!(fixture.table("SELECT status_name(NULL), is_good(-1), status_name(2157641728)").await, [" |  | BadNoData".trim_start()]);
+    assert_eq!(
+        fixture.table("SELECT status_name(NULL), is_good(-1), status_name(2157641728)").await,
+        [" |  | BadNoData".trim_start()]
+    );
 }
 
 #[tokio::test]
@@ -76,14 +87,19 @@ async fn tables_describe_themselves_in_plain_types() {
     let fixture = plant();
     let shown = lines(&fixture.rows_here("SHOW TABLES").await);
     for table in ["samples", "tags", "current_values"] {
-        assert!(shown.iter().any(|line| line.starts_with(&format!("tagus | public | {table} | BASE TABLE"))), "{shown:?}");
+        assert!(
+            shown.iter().any(|line| line.starts_with(&format!("tagus | public | {table} | BASE TABLE"))),
+            "{shown:?}"
+        );
     }
     for sql in ["DESCRIBE samples", "DESCRIBE current_values", "DESC samples"] {
         let described = lines(&fixture.rows_here(sql).await);
         let types: Vec<&str> = described.iter().map(|line| line.split(" | ").nth(1).unwrap()).collect();
         assert_eq!(types, ["Utf8", "Timestamp(ns, \"UTC\")", "Float64", "Utf8", "Utf8", "Int64"], "{sql}");
     }
-    let columns = lines(&fixture.rows_here("SELECT data_type FROM information_schema.columns WHERE table_schema = 'public'").await);
+    let columns = lines(
+        &fixture.rows_here("SELECT data_type FROM information_schema.columns WHERE table_schema = 'public'").await,
+    );
     assert_eq!(columns.len(), 6 + 6 + 10);
     assert!(columns.iter().all(|c| !c.contains("Dictionary")), "{columns:?}");
     let columns = lines(&fixture.rows_here("SHOW COLUMNS FROM tags").await);
@@ -104,17 +120,32 @@ async fn ordinary_queries_work() {
     let fixture = plant();
     for (sql, rows) in [
         ("SELECT 1 AS one", vec!["1"]),
-        ("SELECT tag, avg(value) FROM samples WHERE value IS NOT NULL GROUP BY tag ORDER BY tag", vec!["flow | 2.0", "valve | 1.0"]),
-        ("SELECT date_bin(INTERVAL '1 minute', time) AS t, count(*) FROM samples GROUP BY t", vec!["2026-01-01T00:00:00Z | 4"]),
+        (
+            "SELECT tag, avg(value) FROM samples WHERE value IS NOT NULL GROUP BY tag ORDER BY tag",
+            vec!["flow | 2.0", "valve | 1.0"],
+        ),
+        (
+            "SELECT date_bin(INTERVAL '1 minute', time) AS t, count(*) FROM samples GROUP BY t",
+            vec!["2026-01-01T00:00:00Z | 4"],
+        ),
         ("SELECT date_trunc('day', time) AS d FROM samples WHERE tag = 'valve'", vec!["2026-01-01T00:00:00Z"]),
-        ("SELECT tag, last_value(value ORDER BY time) FROM samples WHERE is_good(status) GROUP BY tag", vec!["flow | 2.5"]),
+        (
+            "SELECT tag, last_value(value ORDER BY time) FROM samples WHERE is_good(status) GROUP BY tag",
+            vec!["flow | 2.5"],
+        ),
         ("WITH x AS (SELECT value FROM samples WHERE tag = 'flow') SELECT max(value) FROM x", vec!["2.5"]),
         ("SELECT upper(tag) || '!' FROM tags ORDER BY 1 LIMIT 1", vec!["FLOW!"]),
-        ("SELECT value, lag(value) OVER (ORDER BY time) FROM samples WHERE tag = 'flow' AND is_good(status) ORDER BY time", vec!["1.5 |", "2.5 | 1.5"]),
+        (
+            "SELECT value, lag(value) OVER (ORDER BY time) FROM samples WHERE tag = 'flow' AND is_good(status) ORDER BY time",
+            vec!["1.5 |", "2.5 | 1.5"],
+        ),
         ("SELECT extract(hour FROM time) FROM samples WHERE tag = 'valve'", vec!["0"]),
         ("SELECT count(DISTINCT tag) FROM samples", vec!["2"]),
         ("SELECT tag FROM samples WHERE tag IN (SELECT tag FROM tags WHERE type = 'digital')", vec!["valve"]),
-        ("SELECT CASE WHEN value > 2 THEN 'high' ELSE 'low' END FROM samples WHERE tag = 'flow' AND value IS NOT NULL ORDER BY time", vec!["low", "high"]),
+        (
+            "SELECT CASE WHEN value > 2 THEN 'high' ELSE 'low' END FROM samples WHERE tag = 'flow' AND value IS NOT NULL ORDER BY time",
+            vec!["low", "high"],
+        ),
     ] {
         assert_eq!(fixture.table(sql).await, rows, "{sql}");
     }

@@ -107,10 +107,7 @@ mod tests {
             ("tag", Arc::new(StringArray::from(vec!["a b", "a,b", "a\"b", "a\nb", "", "ä'|;"]))),
             ("a \"name\"", Arc::new(Int64Array::from(vec![Some(1), None, Some(3), Some(4), Some(5), Some(6)]))),
         ]);
-        assert_eq!(
-            text,
-            "tag,\"a \"\"name\"\"\"\na b,1\n\"a,b\",\n\"a\"\"b\",3\n\"a\nb\",4\n\"\",5\nä'|;,6\n"
-        );
+        assert_eq!(text, "tag,\"a \"\"name\"\"\"\na b,1\n\"a,b\",\n\"a\"\"b\",3\n\"a\nb\",4\n\"\",5\nä'|;,6\n");
     }
 
     #[test]

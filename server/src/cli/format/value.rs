@@ -41,7 +41,9 @@ impl Column {
         };
         let children = match array.data_type() {
             DataType::List(_) => vec![(String::new(), Column::nested(array.as_list::<i32>().values(), depth + 1)?)],
-            DataType::LargeList(_) => vec![(String::new(), Column::nested(array.as_list::<i64>().values(), depth + 1)?)],
+            DataType::LargeList(_) => {
+                vec![(String::new(), Column::nested(array.as_list::<i64>().values(), depth + 1)?)]
+            }
             DataType::Struct(fields) => fields
                 .iter()
                 .zip(array.as_struct().columns())

@@ -82,11 +82,7 @@ impl StatusReader {
     }
 }
 
-fn remembered(
-    last: &mut (Vec<u8>, u32),
-    cell: &[u8],
-    read: fn(&str) -> Result<Status, String>,
-) -> Result<u32, String> {
+fn remembered(last: &mut (Vec<u8>, u32), cell: &[u8], read: fn(&str) -> Result<Status, String>) -> Result<u32, String> {
     if last.0 != cell {
         let text = std::str::from_utf8(cell).map_err(|_| "the status is not UTF-8".to_string())?;
         last.1 = read(text)?.0;

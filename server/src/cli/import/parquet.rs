@@ -19,7 +19,7 @@ use super::source::{Source, unreadable};
 use super::time::{BadTime, TimeReader, TimeUnit};
 use crate::cli::error::{Failure, Result};
 use crate::cli::format::value::Column;
-use crate::cli::quietly;
+use crate::cli::quiet::quietly;
 
 const DAMAGED: &str = "get an undamaged file";
 
@@ -123,11 +123,7 @@ impl ParquetSource {
             value: Values::new(&self.path, at(columns.value))?,
             status: optional(columns.status)?,
             quality: optional(columns.quality)?,
-            shown: [
-                Column::new(at(columns.tag))?,
-                Column::new(at(columns.time))?,
-                Column::new(at(columns.value))?,
-            ],
+            shown: [Column::new(at(columns.tag))?, Column::new(at(columns.time))?, Column::new(at(columns.value))?],
         })
     }
 }
@@ -195,7 +191,9 @@ impl Cells {
             Some(Codes::Numbers(numbers)) if !numbers.is_null(row) && status.trim_ascii().is_empty() => {
                 return quality_of_number(numbers.as_primitive::<Int64Type>().value(row));
             }
-            Some(Codes::Texts(texts)) if !texts.is_null(row) => quality = texts.as_string::<i32>().value(row).as_bytes(),
+            Some(Codes::Texts(texts)) if !texts.is_null(row) => {
+                quality = texts.as_string::<i32>().value(row).as_bytes()
+            }
             _ => {}
         }
         reader.read(status, quality)

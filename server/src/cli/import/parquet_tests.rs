@@ -137,11 +137,7 @@ fn rows_that_cannot_be_sent_are_refused_one_by_one() {
     let taken = import(&bytes, None).unwrap();
     assert_eq!((taken.tags, taken.lines, taken.bytes), (vec!["A".to_string()], vec![1], bytes.len() as u64));
     let refused: Vec<(u64, &str)> = taken.refused.iter().map(|r| (r.line, r.reason.as_str())).collect();
-    let expected = [
-        (2, "the tag is missing"),
-        (3, "the time is missing"),
-        (4, "the time is outside of 1900 to 2262"),
-    ];
+    let expected = [(2, "the tag is missing"), (3, "the time is missing"), (4, "the time is outside of 1900 to 2262")];
     assert_eq!(refused, expected);
     assert_eq!(taken.refused[2].value, "4.5");
     let integers = bytes_of(vec![

@@ -24,7 +24,7 @@ impl Progress {
     pub fn new<'a>(files: impl IntoIterator<Item = &'a PathBuf>, what: &'static str) -> Progress {
         let total = files.into_iter().map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum();
         let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::hidden() };
-        let template = "{prefix} {bar:30} {percent:>3}%  {bytes} of {total_bytes}  {msg}  {elapsed} (left: {eta})";
+        let template = "{prefix} {wide_bar} {bytes} of {total_bytes}  {msg}  left: {eta}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

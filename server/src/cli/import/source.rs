@@ -103,18 +103,16 @@ pub struct CsvSource {
     columns: Columns,
     times: TimeReader,
     statuses: StatusReader,
+    /// Somebody may be writing line by line: what is there goes on its way before more is
+    /// waited for.
+    interactive: bool,
     /// The record under the reader is a row that was taken for a header and is none.
     pending: bool,
 }
 
 impl CsvSource {
     /// Reads the header.
-    pub fn open(
-        path: &Path,
-        bytes: Box<dyn Read + Send>,
-        unit: Option<TimeUnit>,
-        header: Header,
-    ) -> Result<CsvSource> {
+    pub fn open(path: &Path, bytes: Box<dyn Read + Send>, unit: Option<TimeUnit>, header: Header) -> Result<CsvSource> {
         let mut reader = Reader::new(bytes);
         let found = reader.next().map_err(|e| broken(path, &e))?;
         let names: Vec<String> =
@@ -130,7 +128,7 @@ impl CsvSource {
             (Columns::from_names(&names).map_err(at)?, false)
         };
         let (times, statuses) = (TimeReader::new(unit), StatusReader::default());
-        Ok(CsvSource { path: path.to_path_buf(), reader, columns, times, statuses, pending })
+        Ok(CsvSource { path: path.to_path_buf(), reader, columns, times, statuses, interactive: optional, pending })
     }
 
     /// Adds the record under the reader to `chunk`.
@@ -172,8 +170,7 @@ impl Source for CsvSource {
             self.add(names, chunk);
         }
         while !chunk.is_full() {
-            // What is there goes on its way before more is waited for.
-            if self.reader.is_drained() && !chunk.is_empty() {
+            if self.interactive && !chunk.is_empty() && self.reader.is_drained() {
                 return Ok(true);
             }
             if !self.reader.next().map_err(|e| broken(&self.path, &e))? {

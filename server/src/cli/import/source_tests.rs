@@ -102,7 +102,8 @@ fn expected_again(rows: &[(String, Row)]) -> Vec<(String, Row)> {
 
 #[test]
 fn rows_that_cannot_be_read_are_refused_one_by_one() {
-    let text = b"value,tag,time,status\n1,A,yesterday,\n2,,1970-01-01,\n3,A,1970-01-01,Splendid\n4,A\n5,A,1970-01-01,\n\
+    let text =
+        b"value,tag,time,status\n1,A,yesterday,\n2,,1970-01-01,\n3,A,1970-01-01,Splendid\n4,A\n5,A,1970-01-01,\n\
         6,A,1899-01-01,\n7,A,123,\n\xFF,A,1970-01-01,\n";
     let taken = import("a.csv", text, None);
     assert_eq!((taken.end, taken.rows.len(), taken.lines), (Ok(()), 1, vec![6]));

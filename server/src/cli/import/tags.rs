@@ -83,12 +83,7 @@ impl Columns {
             .collect();
         let find = |wanted: &str| names.iter().position(|name| name == wanted);
         let needed = |wanted: &str| find(wanted).ok_or_else(|| format!("there is no column {wanted}"));
-        Ok(Columns {
-            tag: needed("tag")?,
-            tag_type: needed("type")?,
-            others: OPTIONAL.map(find),
-            count: names.len(),
-        })
+        Ok(Columns { tag: needed("tag")?, tag_type: needed("type")?, others: OPTIONAL.map(find), count: names.len() })
     }
 
     fn declared(&self, reader: &Reader<File>) -> std::result::Result<Declared, String> {
@@ -126,7 +121,8 @@ fn cell<T>(
     text: Option<String>,
     parse: fn(&str) -> std::result::Result<T, String>,
 ) -> std::result::Result<Option<T>, String> {
-    text.map(|text| parse(&text).map_err(|why| format!("{name} {}: {why}", tagus_engine::tag::quoted(&text)))).transpose()
+    text.map(|text| parse(&text).map_err(|why| format!("{name} {}: {why}", tagus_engine::tag::quoted(&text))))
+        .transpose()
 }
 
 #[cfg(test)]

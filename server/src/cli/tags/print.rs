@@ -15,7 +15,7 @@ use super::declare::known_type;
 
 /// The columns.
 pub fn schema() -> SchemaRef {
-    let text = |name| Field::new(name, DataType::Utf8, false);
+    let text = |name| Field::new(name, DataType::Utf8, true);
     let created = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![
         text("tag"),
@@ -33,7 +33,11 @@ pub fn schema() -> SchemaRef {
 
 /// Tags as rows of [`schema`].
 pub fn batch(tags: &[v1::Tag]) -> Result<RecordBatch> {
-    let text = |get: fn(&v1::Tag) -> String| Arc::new(StringArray::from_iter_values(tags.iter().map(get))) as ArrayRef;
+    // What is not declared is NULL, as in SQL.
+    let declared = |text: String| Some(text).filter(|text| !text.is_empty());
+    let text = |get: fn(&v1::Tag) -> String| {
+        Arc::new(tags.iter().map(|tag| declared(get(tag))).collect::<StringArray>()) as ArrayRef
+    };
     let number =
         |get: fn(&v1::Tag) -> Option<f64>| Arc::new(tags.iter().map(get).collect::<Float64Array>()) as ArrayRef;
     let future: BooleanArray = tags.iter().map(|tag| Some(tag.future)).collect();
