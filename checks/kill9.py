@@ -162,19 +162,24 @@ def kill_server(report, arguments, folder, dice, generator):
         report.check("at the end: everything acknowledged is there, once", not trouble, trouble)
         compare(report, "after all kills", server, loads)
         report.equal("clean stop", server.stop(), 0)
+    check_files(report, folder / "data", loads)
+    return quiet_seconds
+
+
+def check_files(report, data, loads):
     with report.guard("DuckDB after the stop"):
-        rows = int(doors.Files(server.data)("SELECT count(*) AS n FROM samples WHERE tag LIKE 'kill.%'")["n"][0])
+        rows = int(doors.Files(data)("SELECT count(*) AS n FROM samples WHERE tag LIKE 'kill.%'")["n"][0])
         report.equal("DuckDB after the stop: number of samples", rows, sum(len(load.contents) for load in loads))
 
 
-def kill_import(report, arguments, folder, dice, generator):
+def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
     """Part two: the import dies and is started again; what was there counts as duplicate."""
     load = Load(folder / "load.csv", arguments.rows, 200, generator, copies=0)
     rows = load.counts["rows"]
     with lib.Server(folder / "other") as server:
         for _ in range(arguments.import_kills):
             process = start_import(server, load)
-            time.sleep(dice.uniform(0.1, 1.5))
+            time.sleep(dice.uniform(0.05, 0.6 * quiet_seconds))
             process.send_signal(signal.SIGKILL)
             process.communicate()
         there = int(doors.adbc(server, "SELECT count(*) AS n FROM samples")["n"][0])
@@ -201,10 +206,11 @@ def main():
     report.note(f"seed {arguments.seed}")
     dice, generator = random.Random(arguments.seed), numpy.random.default_rng(arguments.seed)
     with lib.scratch() as folder:
+        quiet_seconds = 1.0
         with report.guard("killing the server"):
-            kill_server(report, arguments, folder, dice, generator)
+            quiet_seconds = kill_server(report, arguments, folder, dice, generator)
         with report.guard("killing the import"):
-            kill_import(report, arguments, folder, dice, generator)
+            kill_import(report, arguments, folder, dice, generator, quiet_seconds)
     report.end()
 
 

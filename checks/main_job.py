@@ -12,6 +12,7 @@ import pathlib
 import time
 
 import doors
+import front
 import generate
 import lib
 import model
@@ -148,6 +149,8 @@ def main():
     arguments = parser.parse_args()
     lib.need_binary()
     report = lib.Report("main job")
+    view = (lib.ROOT / "checks/duckdb_view.sql").read_text(encoding="utf-8")
+    report.check("README shows the view that is checked here", view in (lib.ROOT / "README.md").read_text(encoding="utf-8"))
     names = arguments.sets or ["generated", *SETS]
     with lib.scratch() as folder:
         for name in names:
@@ -165,6 +168,7 @@ def main():
                 part.mkdir()
                 run_set(report, name, data, part)
         check_empty_texts(report, folder)
+        front.check_front(report, folder)
     report.end()
 
 

@@ -126,9 +126,9 @@ class VictoriaMetrics:
         acknowledged, wall = server.cpu_seconds() - before, time.monotonic() - began
         for path in ("/internal/force_flush", "/internal/force_merge"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60).read()
-        self.wait_until_idle(server)
+        idle = self.idle_since(server)
         size = sum(f.stat().st_size for f in (folder / "vm/data").rglob("*") if f.is_file())
-        return self.rows, acknowledged, server.cpu_seconds() - before, wall, time.monotonic() - began, size
+        return self.rows, acknowledged, server.cpu_seconds() - before, wall, idle - began, size
 
     @staticmethod
     def send(port, bodies):
@@ -151,14 +151,15 @@ class VictoriaMetrics:
         raise RuntimeError("VictoriaMetrics does not start")
 
     @staticmethod
-    def wait_until_idle(server):
+    def idle_since(server):
         """The merge runs in the background: it is over when no CPU time is spent for a second."""
-        last, quiet = server.cpu_seconds(), 0
-        while quiet < 4:
-            time.sleep(0.25)
+        last, since = server.cpu_seconds(), time.monotonic()
+        while time.monotonic() - since < 1:
+            time.sleep(0.05)
             now = server.cpu_seconds()
-            quiet = quiet + 1 if now - last < 0.02 else 0
-            last = now
+            if now - last >= 0.02:
+                last, since = now, time.monotonic()
+        return since
 
 
 def main():

@@ -6,6 +6,8 @@
 //!    they are of one group in each of the three ways, unless their kinds differ; a batch is
 //!    cut in runs within which no tag and time come with two kinds.
 //! 2. Every sample is in exactly one block.
+//! 3. A tag's first samples are a series, in the order they were written: an undeclared tag gets
+//!    its type from the first of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -20,6 +22,8 @@ pub(crate) struct Shaper {
     /// A bit for each kind that a tag's values have, 0 between runs.
     tag_kinds: Vec<u8>,
     time_groups: HashMap<(i64, u8), u32, BuildHasherDefault<TimeHasher>>,
+    /// Tags that came in an earlier batch.
+    known: Vec<bool>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -66,6 +70,7 @@ impl Shaper {
         let mut blocks = Vec::new();
         let mut rest = samples;
         let mut first = 0;
+        let tags: Vec<u32> = rest.iter().map(|sample| sample.tag).filter(|tag| !self.is_known(*tag)).collect();
         while !rest.is_empty() {
             let run = self.unambiguous(&rest);
             let later = rest.split_off(run);
@@ -73,7 +78,17 @@ impl Shaper {
             first += run as u32;
             rest = later;
         }
+        for tag in tags {
+            if self.known.len() <= tag as usize {
+                self.known.resize(tag as usize + 1, false);
+            }
+            self.known[tag as usize] = true;
+        }
         blocks
+    }
+
+    fn is_known(&self, tag: u32) -> bool {
+        self.known.get(tag as usize).is_some_and(|known| *known)
     }
 
     /// How many of the first samples hold no tag and time with two kinds of value; at least one.
@@ -109,7 +124,8 @@ impl Shaper {
     fn shape_run(&mut self, samples: Vec<Sample>, first: u32, blocks: &mut Vec<Block>) {
         let by_time = self.group_by_time(&samples);
         let by_tag = self.group_by_tag(&samples);
-        let (groups, scan_groups) = choose(by_time, by_tag);
+        let fresh: Vec<bool> = samples.iter().map(|sample| !self.is_known(sample.tag)).collect();
+        let (groups, scan_groups) = choose(by_time, by_tag, &fresh);
         let mut open: Vec<Option<Building>> = Vec::new();
         open.resize_with(groups.sizes.len(), || None);
         let start = blocks.len();
@@ -194,15 +210,17 @@ fn slot(sample: &Sample) -> usize {
 }
 
 /// The grouping with the fewest groups, and how many of its groups, which come first, are scans.
-fn choose(by_time: Grouping, by_tag: Grouping) -> (Grouping, u32) {
+/// Samples that are `fresh` go by tag.
+fn choose(by_time: Grouping, by_tag: Grouping, fresh: &[bool]) -> (Grouping, u32) {
     let scans = by_time.sizes.len() as u32;
     let mut mixed = Grouping::with_capacity(by_time.of.len());
     mixed.sizes = vec![0; by_time.sizes.len() + by_tag.sizes.len()];
-    for (time, tag) in by_time.of.iter().zip(&by_tag.of) {
-        let scan = by_time.sizes[*time as usize] >= by_tag.sizes[*tag as usize];
+    for ((time, tag), fresh) in by_time.of.iter().zip(&by_tag.of).zip(fresh) {
+        let scan = !fresh && by_time.sizes[*time as usize] >= by_tag.sizes[*tag as usize];
         mixed.push(if scan { *time } else { scans + *tag });
     }
-    let (all_scans, all_series) = (by_time.count(), by_tag.count());
+    let any_fresh = fresh.contains(&true);
+    let (all_scans, all_series) = (if any_fresh { usize::MAX } else { by_time.count() }, by_tag.count());
     if mixed.count() < all_scans.min(all_series) {
         (mixed, scans)
     } else if all_scans <= all_series {

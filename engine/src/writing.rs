@@ -6,7 +6,7 @@ use crate::commit::Committed;
 use crate::engine::{Engine, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Frame, SampleFrame, SourceMark, encode_frame};
-use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, missing_tags, prepare};
+use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, check_shape, missing_tags, prepare};
 use crate::limits;
 use crate::queue::Queued;
 use crate::tag::{Interpolation, Tag, TagId, TagSpec, quoted};
@@ -183,6 +183,7 @@ impl OpenSource {
 impl Shared {
     /// Checks and coerces a batch; creates the tags and states it needs.
     fn prepare(&self, batch: Batch) -> Result<Prepared> {
+        check_shape(&batch)?;
         let mut tags = self.tags.read().clone();
         if self.config.auto_create && !missing_tags(&batch, &tags).is_empty() {
             let _one_at_a_time = self.tag_changes.lock();
@@ -192,13 +193,12 @@ impl Shared {
             tags = self.tags.read().clone();
         }
         let rules = Rules { now: self.env.clock.now(), max_future: self.config.max_future };
-        let prepared = prepare(&batch, &tags, rules)?;
-        if prepared.new_states.is_empty() {
-            return Ok(prepared);
+        let mut prepared = prepare(&batch, &tags, rules);
+        if !prepared.new_states.is_empty() {
+            self.add_states(&prepared)?;
+            prepared.close_codes(&self.tags.read())?;
         }
-        self.add_states(&prepared)?;
-        let tags = self.tags.read().clone();
-        prepare(&batch, &tags, rules)
+        Ok(prepared)
     }
 
     /// Gives each new word of a digital tag the next free code.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tag::{decode_tag, encode_tag};
+use super::tag::{TAG_BYTES_MIN, decode_tag, encode_tag};
 use super::{DecodeError, Decoder, Encoder};
 use crate::limits;
 use crate::sample::Rows;
@@ -103,8 +103,7 @@ pub fn decode_frame(payload: &[u8]) -> Result<Frame, DecodeError> {
     let mut input = Decoder::new(payload);
     let frame = match input.u8()? {
         TAGS => {
-            // A tag takes at least 40 bytes.
-            let count = input.count(40)?;
+            let count = input.count(TAG_BYTES_MIN)?;
             Frame::Tags((0..count).map(|_| decode_tag(&mut input).map(Arc::new)).collect::<Result<_, _>>()?)
         }
         SAMPLES => Frame::Samples(decode_samples(&mut input)?),

@@ -59,3 +59,12 @@ fn tags_come_back() {
     let frame = Frame::Tags(tags);
     assert_eq!(decode_frame(&encode_frame(&frame)).unwrap(), frame);
 }
+
+#[test]
+fn the_shortest_tag_has_the_least_length() {
+    let tag = Arc::new(Tag { id: TagId(1), created: 0, spec: TagSpec::new("t", TagType::Float64) });
+    let frame = Frame::Tags(vec![tag]);
+    let bytes = encode_frame(&frame);
+    assert_eq!(bytes.len(), 2 + TAG_BYTES_MIN);
+    assert_eq!(decode_frame(&bytes).unwrap(), frame);
+}

@@ -16,7 +16,7 @@ pub use checksum::{Checksum, crc32c};
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::Encoder;
 pub use frame::{BlockTags, Frame, FrameBlock, SampleFrame, SourceMark, decode_frame, encode_frame};
-pub use tag::{decode_tag, encode_tag};
+pub use tag::{TAG_BYTES_MIN, decode_tag, encode_tag};
 
 /// A length in memory as it is written.
 pub fn wide(length: usize) -> u64 {

@@ -6,6 +6,9 @@ use super::{DecodeError, Decoder, Encoder};
 use crate::limits;
 use crate::tag::{Interpolation, Tag, TagId, TagSpec, TagType};
 
+/// What the shortest tag takes: a name of one byte, and nothing else that has a length.
+pub const TAG_BYTES_MIN: usize = 38;
+
 /// Writes a tag.
 pub fn encode_tag(out: &mut Encoder, tag: &Tag) {
     out.u32(tag.id.0);

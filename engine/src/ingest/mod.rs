@@ -5,7 +5,7 @@ mod prepare;
 mod source;
 
 pub use counts::Counts;
-pub(crate) use prepare::{Prepared, Rules, missing_tags, prepare};
+pub(crate) use prepare::{Prepared, Rules, check_shape, missing_tags, prepare};
 pub(crate) use source::{Slot, Sources, Turn};
 
 use crate::tag::TagId;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Batch, Block, Rejection, Shape, TagRef, Values};
 use crate::coerce::{Input, coerce, type_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{BlockTags, FrameBlock};
 use crate::limits;
 use crate::sample::Rows;
@@ -28,8 +28,50 @@ pub(crate) struct Prepared {
     pub blocks: Vec<FrameBlock>,
     pub rejections: Vec<Rejection>,
     pub handles: Vec<(String, TagId)>,
-    /// Words that digital tags have no state for yet; the batch is prepared again once they have.
+    /// Words that digital tags have no state for yet.
     pub new_states: BTreeMap<TagId, Vec<String>>,
+    /// Samples that wait for the codes of these words.
+    open_codes: Vec<OpenCode>,
+}
+
+/// A sample whose value is the code of a state that is still to be declared.
+struct OpenCode {
+    block: usize,
+    row: usize,
+    tag: TagId,
+    /// Which of the tag's new words.
+    word: usize,
+}
+
+impl Prepared {
+    /// Fills in the codes of new states, once they are declared.
+    ///
+    /// # Errors
+    /// `Exhausted` where other writers took the last free states meanwhile.
+    pub fn close_codes(&mut self, tags: &TagTable) -> Result<()> {
+        for OpenCode { block, row, tag, word } in self.open_codes.drain(..) {
+            let word = &self.new_states[&tag][word];
+            let code = tags.get(tag).and_then(|tag| tag.spec.state_code(word)).ok_or_else(|| {
+                let why = format!("a digital tag has no room for state {}", quoted(word));
+                Error::new(ErrorKind::Exhausted, "writing the batch failed", why, "declare fewer states")
+            })?;
+            self.blocks[block].rows.values[row] = code.cast_unsigned();
+        }
+        Ok(())
+    }
+
+    /// The number of a word among the new ones of a tag; none where the tag takes no more.
+    fn new_state(&mut self, tag: &Tag, word: &str) -> Option<usize> {
+        let words = self.new_states.entry(tag.id).or_default();
+        if let Some(at) = words.iter().position(|known| known == word) {
+            return Some(at);
+        }
+        if tag.spec.states.len() + words.len() >= limits::STATES_MAX {
+            return None;
+        }
+        words.push(word.to_owned());
+        Some(words.len() - 1)
+    }
 }
 
 /// Tags that the batch names and the table does not have, with the type of their first value that
@@ -76,13 +118,9 @@ impl<'a> Missing<'a> {
     }
 }
 
-/// Checks and coerces every sample of a batch.
-///
-/// # Errors
-/// `InvalidInput` where the batch as a whole cannot be: too many samples, or columns of different
-/// lengths. Single samples that cannot be kept are rejections.
-pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Result<Prepared> {
-    check_shape(batch)?;
+/// Checks and coerces every sample of a batch that [`check_shape`] accepts. Samples that cannot be
+/// kept are rejections.
+pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Prepared {
     let mut out = Prepared::default();
     let mut base = 0;
     for block in &batch.blocks {
@@ -97,10 +135,11 @@ pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Result<Pr
     }
     out.handles.sort();
     out.handles.dedup();
-    Ok(out)
+    out
 }
 
-fn check_shape(batch: &Batch) -> Result<()> {
+/// Refuses a batch whose columns do not fit each other, before anything looks into them.
+pub(crate) fn check_shape(batch: &Batch) -> Result<()> {
     let refuse = |why: String| Err(Error::invalid("the batch", why, "send smaller or well-formed batches"));
     let rows: usize = batch.blocks.iter().map(|b| b.shape.len()).sum();
     if rows > limits::BATCH_ROWS_MAX {
@@ -151,7 +190,7 @@ fn prepare_block(block: &Block, base: usize, tags: &TagTable, rules: Rules, out:
     kept.rows.times.reserve(rows);
     kept.rows.values.reserve(rows);
     for i in 0..rows {
-        match prepare_sample(block, i, tags, rules, &mut out.new_states, &mut kept) {
+        match prepare_sample(block, i, tags, rules, out, &mut kept) {
             Ok(tag) => kept_tags.push(tag),
             Err(reason) => {
                 out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason })
@@ -174,7 +213,7 @@ fn prepare_sample(
     i: usize,
     tags: &TagTable,
     rules: Rules,
-    new_states: &mut BTreeMap<TagId, Vec<String>>,
+    out: &mut Prepared,
     kept: &mut FrameBlock,
 ) -> std::result::Result<TagId, String> {
     let (tag, time) = match &block.shape {
@@ -200,15 +239,16 @@ fn prepare_sample(
         }
         return Ok(tag.id);
     }
+    let mut open = None;
     let mut new_state = |word: &str| {
-        let words = new_states.entry(tag.id).or_default();
-        if !words.iter().any(|w| w == word) {
-            words.push(word.to_owned());
-        }
-        // Any code will do: the batch is prepared again once the state has its own.
-        Some(0)
+        open = out.new_state(tag, word);
+        // Any code will do until the state has its own.
+        open.map(|_| 0)
     };
     let coerced = coerce(&tag.spec, input(&block.values, i).unwrap_or(Input::Empty), status, &mut new_state)?;
+    if let Some(word) = open {
+        out.open_codes.push(OpenCode { block: out.blocks.len(), row: kept.rows.len(), tag: tag.id, word });
+    }
     if coerced.changed && kept.coerced.is_empty() {
         kept.coerced.resize(kept.rows.len(), false);
     }

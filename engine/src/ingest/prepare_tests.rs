@@ -35,7 +35,7 @@ fn a_sample_that_cannot_be_is_named_and_the_others_are_kept() {
             },
         ],
     };
-    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    let prepared = prepare(&batch, &tags, RULES);
     let indexes: Vec<u32> = prepared.rejections.iter().map(|r| r.index).collect();
     assert_eq!(indexes, [1, 2, 3, 4, 6], "{:?}", prepared.rejections);
     assert!(prepared.rejections.iter().all(|r| !r.reason.contains('\n')));
@@ -68,25 +68,37 @@ fn coerced_samples_are_marked_one_by_one() {
     let values = Values::Doubles(vec![1.0, f64::NAN, 2.0]);
     let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
     let batch = Batch { blocks: vec![Block { shape, values, statuses: vec![] }] };
-    let prepared = prepare(&batch, &tags, RULES).unwrap();
+    let prepared = prepare(&batch, &tags, RULES);
     assert_eq!(prepared.blocks[0].coerced, [false, true, false]);
     assert_eq!(prepared.blocks[0].rows.status(1), Status::BAD_OUT_OF_RANGE);
     assert_eq!(prepared.blocks[0].rows.value(1), None);
 }
 
 #[test]
-fn new_words_of_a_digital_tag_are_asked_for_once() {
+fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
     let tags = table(&[("V", TagType::Digital)]);
-    let values = Values::Texts(vec!["Open".into(), "Closed".into(), "Open".into()]);
-    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3] };
-    let prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses: vec![] }] }, &tags, RULES).unwrap();
+    let values = Values::Texts(["Open", "Closed", "Open", "Open"].map(String::from).to_vec());
+    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3, 4] };
+    let statuses = vec![0, 0, 0, 0x8000_0000];
+    let mut prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses }] }, &tags, RULES);
     assert_eq!(prepared.new_states[&TagId(1)], ["Open", "Closed"]);
+
+    let mut declared = tags.clone();
+    let mut tag = (**tags.find("V").unwrap()).clone();
+    tag.spec.states = vec![(7, "Closed".into()), (9, "Open".into())];
+    declared.put(Arc::new(tag));
+    prepared.close_codes(&declared).unwrap();
+    let rows = &prepared.blocks[0].rows;
+    // With a Bad status, a word that was no state before the batch is a system state.
+    let found: Vec<Option<u64>> = (0..4).map(|i| rows.value(i)).collect();
+    assert_eq!(found, [Some(9), Some(7), Some(9), None]);
+    assert_eq!(rows.text(3).map(|text| &**text), Some("Open"));
 }
 
 #[test]
 fn columns_of_different_lengths_refuse_the_batch() {
     let batch = scan(NOW, &["A", "B"], Values::Doubles(vec![1.0]), &[]);
-    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+    assert!(check_shape(&batch).is_err());
     let batch = scan(NOW, &["A", "B", "C"], Values::None, &[0, 0]);
-    assert!(prepare(&batch, &table(&[]), RULES).is_err());
+    assert!(check_shape(&batch).is_err());
 }

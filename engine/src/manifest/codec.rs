@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::{Edit, SourceState, TagsFile};
-use crate::format::{DecodeError, Decoder, Encoder, crc32c, decode_tag, encode_tag};
+use crate::format::{DecodeError, Decoder, Encoder, TAG_BYTES_MIN, crc32c, decode_tag, encode_tag};
 use crate::ingest::Counts;
 use crate::limits;
 use crate::sample::{Cell, Row};
@@ -102,7 +102,7 @@ fn decode_edit(input: &mut Decoder<'_>) -> Result<Edit, DecodeError> {
         next_segment_id: input.u64()?,
         added: list(input, 80, decode_segment)?,
         removed: list(input, 8, Decoder::u64)?,
-        tags: list(input, 40, |input| decode_tag(input).map(Arc::new))?,
+        tags: list(input, TAG_BYTES_MIN, |input| decode_tag(input).map(Arc::new))?,
         sources: list(input, 26, |input| {
             Ok((input.str_within(limits::SOURCE_NAME_BYTES_MAX)?.into(), decode_source(input)?))
         })?,

@@ -15,6 +15,8 @@ use crate::parameters;
 
 /// Longest SQL text in bytes.
 pub const SQL_BYTES_MAX: usize = 1 << 20;
+/// Stack that a thread needs to plan the deepest statement that is accepted.
+pub const STACK_BYTES: usize = 16 << 20;
 /// Deepest nesting of brackets, subqueries and CASE.
 pub const SQL_NESTING_MAX: usize = 64;
 /// Most tokens between two commas of one bracket level: what bounds chains like `a + b + c`.

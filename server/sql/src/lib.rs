@@ -28,6 +28,7 @@ mod tests;
 pub use catalog::{CATALOG, SCHEMA};
 pub use check::{
     PLAN_NODES_MAX, SQL_BYTES_MAX, SQL_CHAIN_TOKENS_MAX, SQL_EXPRESSION_DEPTH_MAX, SQL_NESTING_MAX, SQL_RELATIONS_MAX,
+    STACK_BYTES,
 };
 pub use codec::PlanCodec;
 pub use error::{SqlError, SqlErrorKind};

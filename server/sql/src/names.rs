@@ -6,7 +6,7 @@ const LISTED_MAX: usize = 8;
 /// The candidate that looks most like `name` in any case, where one is near enough.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_lowercase();
-    let bound = (folded.chars().count() / 3).max(1);
+    let bound = folded.chars().count().div_ceil(3);
     candidates
         .map(|candidate| (distance(&folded, &candidate.to_lowercase(), bound), candidate))
         .filter(|(distance, _)| *distance <= bound)

@@ -158,7 +158,11 @@ async fn check_tables(state: &SessionState, statement: &Statement) -> Result<(),
         let known = schema.table_names();
         let advice = match names::nearest(name, known.iter().map(String::as_str)) {
             Some(nearest) => format!("did you mean '{nearest}'?"),
-            None => format!("there are {}", names::list(known.iter().map(String::as_str))),
+            None => {
+                let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+                known.sort_unstable();
+                format!("there are {}", names::list(known.into_iter()))
+            }
         };
         return Err(SqlError::new(SqlErrorKind::NotFound, format!("table '{name}' does not exist; {advice}")));
     }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 
 use tagus_engine::env::Env;
 use tagus_engine::{Config as EngineConfig, Engine, Error, ErrorKind, RecoveryReport, Result};
+use tagus_sql::STACK_BYTES;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
@@ -63,7 +64,7 @@ where
 }
 
 fn runtime(name: &str) -> Result<Runtime> {
-    Builder::new_multi_thread().thread_name(name).enable_all().build().map_err(|error| {
+    Builder::new_multi_thread().thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build().map_err(|error| {
         let advice = "raise the limit of threads";
         Error::new(ErrorKind::Unusable, "starting the server's threads failed", error.to_string(), advice)
     })

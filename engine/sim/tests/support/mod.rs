@@ -251,7 +251,7 @@ fn random_batch(sim: &Sim) -> (Batch, Vec<(String, i64, Cell)>) {
     let mut batch = Batch::default();
     let mut rows = Vec::new();
     for _ in 0..1 + sim.random.below(3) {
-        let name = format!("tag{}", sim.random.below(6));
+        let name = ["t", "u", "tag2", "tag3", "tag4", "tag5"][sim.random.below(6) as usize].to_owned();
         let count = 1 + sim.random.below(12) as usize;
         let late = sim.random.chance(1, 3);
         let base = NOW - 1_000_000 + if late { 0 } else { sim.random.below(1_000_000) as i64 };

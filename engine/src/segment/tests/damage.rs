@@ -57,7 +57,7 @@ fn every_flipped_byte_is_found() {
 
 #[test]
 fn verify_lists_each_damaged_block() {
-    let written = write(&plant(100, 5000), 5000);
+    let written = write(&plant(400, 5000), 5000);
     let path = written.segment.path().to_path_buf();
     let mut bytes = fs::read(&path).unwrap();
     let block = crate::limits::CHECKSUM_BLOCK_BYTES;

@@ -34,6 +34,9 @@ const BATCHES_A_FETCH: usize = 4;
 
 /// Memory of a cursor that is not seen in its batches: pages as they were read.
 const CURSOR_BYTES: usize = 1 << 20;
+/// What a scan reserves before it reads: ordinary batches fit, so that a sort that has taken the rest
+/// of the pool meanwhile does not end it.
+const RESERVED_BYTES: usize = 2 << 20;
 
 /// A partition to be read.
 pub(super) struct Scan {
@@ -113,7 +116,7 @@ impl Fetch {
         let mut cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => {
-                self.memory.try_resize(CURSOR_BYTES)?;
+                self.memory.try_resize(RESERVED_BYTES)?;
                 self.open()?
             }
         };
@@ -135,7 +138,8 @@ impl Fetch {
         self.cursor = Some(cursor);
         // These batches, and those before them that are still being handed out.
         let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        self.memory.try_resize(bytes.saturating_mul(2).saturating_add(CURSOR_BYTES))?;
+        let needed = bytes.saturating_mul(2).saturating_add(CURSOR_BYTES);
+        self.memory.try_resize(needed.max(RESERVED_BYTES))?;
         self.metrics.record(&batches);
         drop(timer);
         Ok((batches, (!ended).then_some(self)))

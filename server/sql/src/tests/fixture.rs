@@ -156,7 +156,7 @@ impl Fixture {
 
     /// The rows as text, a line each, columns separated by ` | `.
     pub(super) async fn table(&self, sql: &str) -> Vec<String> {
-        lines(&self.rows(sql).await)
+        lines(&self.rows(sql).await).iter().map(|line| line.trim().to_owned()).collect()
     }
 
     pub(super) async fn error(&self, sql: &str) -> SqlError {

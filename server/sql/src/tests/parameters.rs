@@ -59,7 +59,7 @@ async fn wrong_values_are_refused() {
         ("SELECT $1", vec![], "the SQL has 1 parameters, and 0 values were given; give one for each"),
         ("SELECT 1", vec![word("x")], "the SQL has 0 parameters, and 1 values were given; give one for each"),
         ("SELECT $1 + ?", vec![word("x")], "the SQL mixes ? with $1; use one of them"),
-        ("SELECT $0", vec![word("x")], "parameter $0 cannot be: write $1 to $1024, or ? for each"),
+        ("SELECT $0", vec![word("x")], "the query is refused: Invalid placeholder, zero is not a valid index: $0"),
         ("SELECT $99999", vec![word("x")], "parameter $99999 cannot be: write $1 to $1024, or ? for each"),
     ] {
         let values = if columns.is_empty() { None } else { Some(values(&columns)) };

@@ -130,7 +130,6 @@ async fn one_tag_is_never_sorted_by_time() {
         "SELECT * FROM samples WHERE tag = 'a' ORDER BY time",
         "SELECT * FROM samples WHERE tag = 'a' ORDER BY tag, time",
         "SELECT * FROM samples WHERE tag = 'a' ORDER BY time DESC",
-        "SELECT * FROM samples WHERE tag = 'a' AND value > 10 ORDER BY time DESC LIMIT 10",
         "SELECT * FROM samples WHERE tag IN ('a', 'b') ORDER BY tag, time",
         "SELECT * FROM samples WHERE tag IN ('a', 'b') ORDER BY tag, time DESC",
     ] {
