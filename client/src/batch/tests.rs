@@ -10,6 +10,11 @@ fn number(tag: u32, time: i64, value: f64) -> Sample {
     Sample { tag, time, status: 0, value: Value::Number(value) }
 }
 
+/// A shaper to which no tag is new.
+fn seasoned() -> Shaper {
+    Shaper { known: vec![true; 4096], ..Shaper::default() }
+}
+
 /// The samples of the blocks in the order in which a server applies them.
 fn applied(blocks: &[Block]) -> Vec<(u32, Sample)> {
     let mut out = Vec::new();
@@ -42,7 +47,7 @@ fn a_scan_with_jitter_becomes_a_block_a_millisecond() {
     let mut random = Pcg64::new(1, 2);
     let samples: Vec<Sample> =
         (0..3000).map(|tag| number(tag, i64::from(random.next_u32() % 20) * 1_000_000, 1.0)).collect();
-    let blocks = Shaper::default().shape(samples);
+    let blocks = seasoned().shape(samples);
     assert_eq!(blocks.len(), 20);
     assert!(blocks.iter().all(|block| matches!(block.shape, Shape::Scan { .. }) && block.statuses.is_empty()));
 }
@@ -51,7 +56,7 @@ fn a_scan_with_jitter_becomes_a_block_a_millisecond() {
 fn a_backfill_becomes_a_series_beside_a_scan() {
     let mut samples: Vec<Sample> = (0..500).map(|i| number(1000, 1000 + i, 1.0)).collect();
     samples.extend((0..500).map(|tag| number(tag, 5, 2.0)));
-    let blocks = Shaper::default().shape(samples);
+    let blocks = seasoned().shape(samples);
     assert_eq!(blocks.len(), 2);
     assert!(matches!(&blocks[0].shape, Shape::Series { tag: 1000, times } if times.len() == 500));
     assert!(matches!(&blocks[1].shape, Shape::Scan { time: 5, tags } if tags.len() == 500));
@@ -61,7 +66,7 @@ fn a_backfill_becomes_a_series_beside_a_scan() {
 fn kinds_are_kept_apart() {
     let values = [Value::Number(1.0), Value::Text("Bad".into()), Value::Empty, Value::Boolean(true)];
     let samples = (0..4u32).zip(values).map(|(tag, value)| Sample { tag, status: tag, time: 1, value }).collect();
-    let blocks = Shaper::default().shape(samples);
+    let blocks = seasoned().shape(samples);
     assert_eq!(blocks.len(), 4);
     let statuses: Vec<&[u32]> = blocks.iter().map(|block| &block.statuses[..]).collect();
     assert_eq!(statuses, [&[][..], &[1], &[2], &[3]]);
@@ -101,10 +106,20 @@ fn every_sample_is_kept_and_the_last_write_wins() {
 
 #[test]
 fn a_shaper_forgets_between_batches() {
-    let mut shaper = Shaper::default();
+    let mut shaper = seasoned();
     for round in 0..3 {
         let samples = vec![number(3, round, 1.0), number(4, round, 2.0), number(3, round + 1, 1.0)];
-        let again = Shaper::default().shape(samples.clone());
+        let again = seasoned().shape(samples.clone());
         assert_eq!(shaper.shape(samples), again);
     }
+}
+
+#[test]
+fn the_first_samples_of_a_tag_are_a_series() {
+    let samples = vec![number(1, 7, 1.0), number(2, 7, 2.0), number(3, 7, 3.0)];
+    let mut shaper = Shaper::default();
+    let shapes =
+        |blocks: Vec<Block>| blocks.iter().map(|b| matches!(b.shape, Shape::Series { .. })).collect::<Vec<_>>();
+    assert_eq!(shapes(shaper.shape(samples.clone())), [true, true, true]);
+    assert_eq!(shapes(shaper.shape(samples)), [false]);
 }
