@@ -13,6 +13,8 @@ pub const ENTRY_BYTES_MAX: usize = 64 << 20;
 pub trait Bounded {
     /// The repeated fields, of strings and of messages.
     const SHAPE: Shape = Shape(&[]);
+    /// Whether it keeps parts of the bytes that it is read from, so as not to copy them.
+    const KEEPS_BYTES: bool = false;
 }
 
 /// Fields of a message in which entries are counted.
@@ -84,7 +86,9 @@ impl Bounded for v1::CreateTagsResponse {}
 impl Bounded for v1::ListTagsRequest {}
 impl Bounded for v1::GetTagRequest {}
 impl Bounded for v1::SqlRequest {}
-impl Bounded for v1::SqlResponse {}
+impl Bounded for v1::SqlResponse {
+    const KEEPS_BYTES: bool = true;
+}
 impl Bounded for v1::FlushRequest {}
 
 /// Bytes of memory that the entries of a message would take, as far as its bytes can be read:

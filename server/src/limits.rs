@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Longest SQL statement in bytes.
-pub const SQL_BYTES_MAX: usize = 1 << 20;
+pub use tagus_sql::SQL_BYTES_MAX;
+
 /// Largest Flight message that names something: a command, a ticket, an action.
 pub const FLIGHT_COMMAND_BYTES_MAX: usize = 4 << 20;
 /// Largest HTTP/2 frame that clients may send; with less they cut batches into more of them.

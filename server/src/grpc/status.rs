@@ -66,7 +66,7 @@ pub fn check_bound(what: &str, has: usize, most: usize, unit: &str) -> Result<()
     }
     Err(Status::new(
         Code::InvalidArgument,
-        format!("the request failed: {what} has {has} {unit}, at most {most} are allowed; split it"),
+        format!("the request failed: {what} has {has} {unit}, at most {most} are allowed; send less at once"),
     ))
 }
 

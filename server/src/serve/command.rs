@@ -1,6 +1,6 @@
 //! The commands `serve` and `demo`.
 
-use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn simulate(addresses: Addresses, args: DemoArgs, stop: impl Future<Output
     let history = Duration::from_secs((HISTORY_SAMPLES / u64::from(args.tags)).min(3600));
     let options = demo::Options { seed: SEED, tags: usize::try_from(args.tags)?, history };
     let tags = Plant::new(options.seed, options.tags).tags();
-    println!("{}", invitation(&addresses, &tags.first().map(|tag| tag.name.clone()).unwrap_or_default()));
+    super::say(&invitation(&addresses, &tags.first().map(|tag| tag.name.clone()).unwrap_or_default()));
     let end = async {
         match args.duration {
             Some(duration) => tokio::select! {
@@ -58,7 +58,7 @@ async fn simulate(addresses: Addresses, args: DemoArgs, stop: impl Future<Output
         }
     };
     let counts = demo::run(Endpoint::new(&addresses.url())?, options, end).await?;
-    println!("the plant wrote {counts}");
+    super::say(&format!("the plant wrote {counts}"));
     Ok(())
 }
 
@@ -83,7 +83,8 @@ fn ended(result: Outcome) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // A closed stderr leaves nobody to tell; the exit status still says it.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }

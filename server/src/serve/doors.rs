@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use tagus_engine::env::Env;
 use tagus_engine::{Engine, Error, ErrorKind, Result};
-use tagus_proto::v1::admin_server::AdminServer;
-use tagus_proto::v1::ingest_server::IngestServer;
-use tagus_proto::v1::query_server::QueryServer;
-use tagus_proto::v1::tags_server::TagsServer;
+use tagus_proto::v1::admin_server::{AdminServer, SERVICE_NAME as ADMIN};
+use tagus_proto::v1::ingest_server::{IngestServer, SERVICE_NAME as INGEST};
+use tagus_proto::v1::query_server::{QueryServer, SERVICE_NAME as QUERY};
+use tagus_proto::v1::tags_server::{SERVICE_NAME as TAGS, TagsServer};
 use tagus_proto::{FILE_DESCRIPTOR_SET, INGEST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tagus_sql::{SqlOptions, SqlService};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::flight::{FlightDoor, FlightServer};
 use crate::grpc::admin::AdminService;
@@ -64,6 +67,14 @@ pub fn queries(engine: &Engine, data: &Path, budget: u64, runtime: Handle, metri
     Ok(Queries::new(service, runtime, metrics))
 }
 
+/// Removes what queries have spilled: those that still run are cut off.
+pub fn remove_spilled(data: &Path) {
+    let dir = data.join(SPILL);
+    if let Err(error) = std::fs::remove_dir_all(&dir) {
+        tracing::warn!("removing {} failed: {error}", dir.display());
+    }
+}
+
 /// Serves HTTP until the server is asked to stop.
 pub async fn http(listener: TcpListener, routes: axum::Router, mut stopping: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -92,7 +103,7 @@ impl Doors {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE));
         let Doors { engine, queries, metrics, mut stopping } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        set_health(&health, ServingStatus::Serving).await;
         let ingest = IngestServer::new(IngestService::new(engine.clone(), metrics, stopping.clone()))
             .max_decoding_message_size(INGEST_MESSAGE_BYTES_MAX);
         let tags = TagsServer::new(TagsService::new(engine.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -102,7 +113,7 @@ impl Doors {
         let flight = FlightServer::new(FlightDoor::new(queries));
         let stop = async move {
             let _ = stopping.wait_for(|stopping| *stopping).await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            set_health(&health, ServingStatus::NotServing).await;
         };
         // Clients ask for either version.
         let v1 = reflection().build_v1().map_err(|error| failed(error.to_string()))?;
@@ -119,6 +130,13 @@ impl Doors {
             .serve_with_incoming_shutdown(incoming, stop)
             .await
             .map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// Says of the server as a whole, and of each service, whether it serves.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in ["", INGEST, TAGS, QUERY, ADMIN, FlightServer::NAME] {
+        health.set_service_status(service, status).await;
     }
 }
 

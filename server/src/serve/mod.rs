@@ -4,7 +4,7 @@ mod address;
 pub mod command;
 mod doors;
 
-use std::future::Future;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::pin::Pin;
@@ -100,6 +100,7 @@ where
     door.enter(Phase::Stopping);
     stop.send_replace(true);
     drain(grpc).await;
+    doors::remove_spilled(&config.data);
     let closed = close(engine).await;
     http.abort();
     worked.and(closed.map_err(Into::into))
@@ -181,13 +182,15 @@ fn default_budget() -> u64 {
 
 /// One line that says that and where requests are served.
 fn announce(addresses: &Addresses, data: &Path) {
-    println!(
-        "tagus {} ready: gRPC and Flight SQL on {}, HTTP on http://{}, data in {}",
-        env!("CARGO_PKG_VERSION"),
-        addresses.url(),
-        addresses.http,
-        data.display()
-    );
+    let (version, url, http) = (env!("CARGO_PKG_VERSION"), addresses.url(), addresses.http);
+    let data = data.display();
+    say(&format!("tagus {version} ready: gRPC and Flight SQL on {url}, HTTP on http://{http}, data in {data}"));
+}
+
+/// Prints a line to stdout. Where nobody listens, the server goes on.
+fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// Waits until requests in flight have ended; queries that take long are cut off.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod flight;
+mod health;
 mod http;
 mod ingest;
 mod query;

@@ -12,7 +12,7 @@ async fn a_clean_stop_keeps_everything() {
     let mut stream = server.open("gateway", 5).await;
     stream.write(1, vec![series("t", 0, &[1.0, 2.0, 3.0])]).await;
     stream.write(2, vec![series("t", 2, &[3.5, 4.0])]).await;
-    assert!(server.stop().success());
+    assert!(server.stop().await.success());
 
     let server = Server::start(dir.path());
     assert_eq!(server.number("SELECT count(*) FROM samples").await, 4);
@@ -22,7 +22,7 @@ async fn a_clean_stop_keeps_everything() {
     // A late sample is counted against what was flushed.
     let counts = stream.write(3, vec![series("t", 1, &[2.0, 9.0])]).await.counts.unwrap();
     assert_eq!((counts.stored, counts.replaced, counts.duplicate), (4, 2, 1));
-    assert!(server.stop().success());
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn an_open_stream_is_told_of_the_stop() {
     let server = Server::start(dir.path());
     let mut stream = server.open("gateway", 5).await;
     stream.write(1, vec![series("t", 0, &[1.0])]).await;
-    let stopped = tokio::task::spawn_blocking(move || server.stop());
+    let stopped = tokio::spawn(server.stop());
     assert_eq!(stream.failure().await.code(), tonic::Code::Unavailable);
     assert!(stopped.await.unwrap().success());
 }

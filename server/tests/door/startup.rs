@@ -15,14 +15,14 @@ fn refused(data: &Path, more: &[&str]) -> String {
     line
 }
 
-#[test]
-fn a_data_directory_serves_one_server() {
+#[tokio::test]
+async fn a_data_directory_serves_one_server() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     let line = refused(dir.path(), &[]);
     assert!(line.contains("in use"), "{line}");
-    assert!(server.stop().success());
-    assert!(Server::start(dir.path()).stop().success());
+    assert!(server.stop().await.success());
+    assert!(Server::start(dir.path()).stop().await.success());
 }
 
 #[test]

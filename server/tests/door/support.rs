@@ -63,8 +63,8 @@ impl Server {
         self.child.id()
     }
 
-    /// Sends SIGTERM and waits.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Sends SIGTERM and waits, while clients go on.
+    pub async fn stop(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
         let deadline = Instant::now() + PATIENCE;
@@ -73,7 +73,7 @@ impl Server {
                 return status;
             }
             assert!(Instant::now() < deadline, "the server does not stop");
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -52,7 +52,7 @@ impl Opening {
     pub async fn superseded(&self) {
         let mut end = self.end.clone();
         if end.wait_for(|ended| *ended).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
