@@ -48,7 +48,7 @@ impl Plant {
             plant.append(&StructArray::from(batch?).into())?;
         }
         let tags = plant.names.len();
-        if tags == 0 || plant.times.len() % tags != 0 {
+        if tags == 0 || !plant.times.len().is_multiple_of(tags) {
             return Err(format!("{} samples do not share out among {tags} tags", plant.times.len()).into());
         }
         plant.scans = plant.times.len() / tags;

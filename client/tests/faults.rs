@@ -1,5 +1,7 @@
 //! A writer against servers that break: everything written is applied exactly once and in order.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 mod fake;
 mod proxy;
 

@@ -1,5 +1,7 @@
 //! A writer's behaviour, one rule a test.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 mod fake;
 
 use std::sync::{Arc, Mutex};

@@ -44,10 +44,13 @@ pub struct Coerced {
     pub changed: bool,
 }
 
+/// Gives the code of a word that a digital tag has no state for. Asked with `true` it may append
+/// the word to the tag's states, and `None` means that the tag takes no more; asked with `false`
+/// it knows only the words that were appended just before.
+pub type NewState<'a> = dyn FnMut(&str, bool) -> Option<i64> + 'a;
+
 /// Makes a value that came with `status` fit `tag`.
 ///
-/// `new_state` is asked for the code of a word that a digital tag has no state for; `None`
-/// means that the tag takes no more states.
 ///
 /// # Errors
 /// The reason for the refusal, as a phrase, where the type cannot hold the value.
@@ -56,7 +59,7 @@ pub fn coerce(
     tag: &TagSpec,
     input: Input<'_>,
     status: Status,
-    new_state: &mut dyn FnMut(&str) -> Option<i64>,
+    new_state: &mut NewState<'_>,
 ) -> Result<Coerced, String> {
     match (tag.tag_type, input) {
         (TagType::Float64, Input::Number(x)) if x.is_finite() => Ok(value(x.to_bits(), status)),
@@ -258,12 +261,7 @@ fn boolean(tag: &TagSpec, input: Input<'_>, status: Status) -> Result<Coerced, S
     }
 }
 
-fn digital(
-    tag: &TagSpec,
-    input: Input<'_>,
-    status: Status,
-    new_state: &mut dyn FnMut(&str) -> Option<i64>,
-) -> Result<Coerced, String> {
+fn digital(tag: &TagSpec, input: Input<'_>, status: Status, new_state: &mut NewState<'_>) -> Result<Coerced, String> {
     let word = match input {
         Input::Word(word) => Some(word),
         Input::Boolean(b) => Some(truth_word(b)),
@@ -282,18 +280,21 @@ fn digital(
         Numeric::Finite(x) => whole(tag, input, x).map(|i| value(i.cast_unsigned(), status)),
         Numeric::NotFinite => Ok(not_finite()),
         Numeric::Overflow => Err(refusal(tag, input, "is too large")),
-        Numeric::Word(word) if status.is_bad() => system_state(tag, word, status),
+        Numeric::Word(word) if status.is_bad() => match new_state(word, false) {
+            Some(code) => Ok(value(code.cast_unsigned(), status)),
+            None => system_state(tag, word, status),
+        },
         Numeric::Word(word) => append_state(tag, word, new_state).map(|code| value(code.cast_unsigned(), status)),
         Numeric::Blank => Ok(empty(status)),
     }
 }
 
-fn append_state(tag: &TagSpec, word: &str, new_state: &mut dyn FnMut(&str) -> Option<i64>) -> Result<i64, String> {
+fn append_state(tag: &TagSpec, word: &str, new_state: &mut NewState<'_>) -> Result<i64, String> {
     check_text(tag, word)?;
     if word.chars().any(char::is_control) {
         return Err(format!("{} cannot name a new state of the tag: it contains a control character", quoted(word)));
     }
-    new_state(word).ok_or_else(|| {
+    new_state(word, true).ok_or_else(|| {
         format!("{} is no state of the tag, which takes no more than {}", quoted(word), limits::STATES_MAX)
     })
 }

@@ -93,8 +93,9 @@ impl Shared {
         match appended {
             Ok(first) => self.apply_group(&mut committer, first, group),
             Err(error) => {
-                if error.kind() != ErrorKind::Exhausted {
-                    self.latch(&error);
+                match error.kind() {
+                    ErrorKind::Exhausted => self.note_log_full(true),
+                    _ => self.latch(&error),
                 }
                 refuse(group, &error);
             }
@@ -170,7 +171,7 @@ fn store(
             let coerced = block.coerced.get(i).is_some_and(|c| *c);
             match memtable.put(tag, &block.rows, i) {
                 Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| newest < time) => {
-                    counts.stored += 1
+                    counts.stored += 1;
                 }
                 Found::Nothing => {
                     late.push(Late { tag, time: *time, cell: block.rows.cell(i), coerced });

@@ -77,6 +77,8 @@ struct Health {
     latched: Option<Error>,
     /// Why the last flush had to be put off.
     full: Option<Error>,
+    /// Whether the log has found no room since the last flush.
+    log_full: bool,
 }
 
 /// Samples since the start, by what became of them as far as was known at once.
@@ -342,6 +344,16 @@ impl Shared {
         self.health.write().full = full;
     }
 
+    /// Remembers that the log found no room: a flush is due, and writers wait for it.
+    pub fn note_log_full(&self, full: bool) {
+        self.health.write().log_full = full;
+    }
+
+    /// Whether the log has found no room since the last flush.
+    pub fn log_full(&self) -> bool {
+        self.health.read().log_full
+    }
+
     /// Queues a frame and waits until it is durable and applied.
     pub fn commit(&self, payload: Vec<u8>, frame: Frame) -> Result<Committed> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
@@ -371,8 +383,10 @@ impl Shared {
         // What waits in the queue, and the rest of two files, still has to find room in the log.
         let log_bytes_max =
             self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
-        let fits = memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) <= log_bytes_max;
-        match &self.health.read().full {
+        let health = self.health.read();
+        let fits =
+            memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) <= log_bytes_max && !health.log_full;
+        match &health.full {
             Some(error) if !fits => Err(error.clone()),
             _ => Ok(fits),
         }

@@ -1,5 +1,7 @@
 //! What a crash leaves of what was not synced.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Errors that a disk gives when they are ordered.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;

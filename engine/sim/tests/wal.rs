@@ -1,5 +1,5 @@
 //! Whole logs on the simulated disk: what recovery gives back after crashes, damage and full disks.
-#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
+#![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
 use std::collections::BTreeMap;
 use std::fmt;

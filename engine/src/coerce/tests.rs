@@ -17,7 +17,7 @@ fn spec(tag_type: TagType) -> TagSpec {
 
 /// Coerces; a digital tag's new states get code 100.
 fn with(tag_type: TagType, input: Input<'_>, status: Status) -> Result<Coerced, String> {
-    coerce(&spec(tag_type), input, status, &mut |_| Some(100))
+    coerce(&spec(tag_type), input, status, &mut |_, append| append.then_some(100))
 }
 
 fn good(tag_type: TagType, input: Input<'_>) -> Result<Coerced, String> {
@@ -182,20 +182,20 @@ fn a_digital_integer_is_a_code_named_or_not() {
 
 #[test]
 fn a_digital_word_is_a_state_or_becomes_one() {
-    let unasked = &mut |word: &str| panic!("asked for {word}");
+    let unasked = &mut |word: &str, _: bool| panic!("asked for {word}");
     for (word, code) in [("Open", 1), (" Open ", 1), ("Closed", 0)] {
         let coerced = coerce(&spec(TagType::Digital), Input::Word(word), Status::GOOD, unasked).unwrap();
         assert_eq!(coerced.cell, Cell::good(code));
     }
     let mut asked = Vec::new();
-    let mut ask = |word: &str| {
+    let mut ask = |word: &str, append: bool| {
         asked.push(word.to_owned());
-        Some(8)
+        append.then_some(8)
     };
     let coerced = coerce(&spec(TagType::Digital), Input::Word("Travelling"), UNCERTAIN_SUB, &mut ask).unwrap();
     assert_eq!(coerced, Coerced { cell: Cell { value: Some(8), text: None, status: UNCERTAIN_SUB }, changed: false });
     assert_eq!(asked, ["Travelling"]);
-    let full = coerce(&spec(TagType::Digital), Input::Word("More"), Status::GOOD, &mut |_| None).unwrap_err();
+    let full = coerce(&spec(TagType::Digital), Input::Word("More"), Status::GOOD, &mut |_, _| None).unwrap_err();
     assert!(full.contains("no more than 4096"), "{full}");
     refused_good(TagType::Digital, Input::Word("a\u{7}b"), "control character");
 }
@@ -209,9 +209,12 @@ fn refused_good(tag_type: TagType, input: Input<'_>, why: &str) {
 
 #[test]
 fn a_digital_word_with_a_bad_status_is_a_system_state() {
-    let unasked = &mut |word: &str| panic!("asked for {word}");
-    let coerced = coerce(&spec(TagType::Digital), Input::Word("Scan Timeout"), BAD_SUB, unasked).unwrap();
+    let coerced = with(TagType::Digital, Input::Word("Scan Timeout"), BAD_SUB).unwrap();
     assert_eq!(coerced, Coerced { cell: state(Some("Scan Timeout"), BAD_SUB), changed: false });
+    // What was appended just before is a state already.
+    let coerced = coerce(&spec(TagType::Digital), Input::Word("Scan Timeout"), BAD_SUB, &mut |_, _| Some(8)).unwrap();
+    assert_eq!(coerced.cell.value, Some(8));
+    let unasked = &mut |word: &str, _: bool| panic!("asked for {word}");
     // A declared state is a value that came: it stays one.
     let coerced = coerce(&spec(TagType::Digital), Input::Word("Open"), BAD_SUB, unasked).unwrap();
     assert_eq!(coerced.cell.value, Some(1));

@@ -3,6 +3,8 @@
 //! Reading is by `pread` into buffers, not through a memory map: an unreadable sector is then the
 //! error of one call, where a map would end the process with SIGBUS.
 
+#![expect(clippy::disallowed_methods, reason = "this module alone touches the machine")]
+
 use std::any::Any;
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, RandomState};

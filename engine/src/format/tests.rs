@@ -1,5 +1,3 @@
-#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
-
 use proptest::prelude::*;
 
 use super::*;

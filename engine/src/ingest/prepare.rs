@@ -60,12 +60,14 @@ impl Prepared {
         Ok(())
     }
 
-    /// The number of a word among the new ones of a tag; none where the tag takes no more.
-    fn new_state(&mut self, tag: &Tag, word: &str) -> Option<usize> {
-        let words = self.new_states.entry(tag.id).or_default();
-        if let Some(at) = words.iter().position(|known| known == word) {
-            return Some(at);
+    /// The number of a word among the new ones of a tag; none where it is not there and may not
+    /// be appended, or the tag takes no more.
+    fn new_state(&mut self, tag: &Tag, word: &str, may_append: bool) -> Option<usize> {
+        let known = self.new_states.get(&tag.id).and_then(|words| words.iter().position(|known| known == word));
+        if known.is_some() || !may_append {
+            return known;
         }
+        let words = self.new_states.entry(tag.id).or_default();
         if tag.spec.states.len() + words.len() >= limits::STATES_MAX {
             return None;
         }
@@ -193,7 +195,7 @@ fn prepare_block(block: &Block, base: usize, tags: &TagTable, rules: Rules, out:
         match prepare_sample(block, i, tags, rules, out, &mut kept) {
             Ok(tag) => kept_tags.push(tag),
             Err(reason) => {
-                out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason })
+                out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason });
             }
         }
     }
@@ -240,8 +242,8 @@ fn prepare_sample(
         return Ok(tag.id);
     }
     let mut open = None;
-    let mut new_state = |word: &str| {
-        open = out.new_state(tag, word);
+    let mut new_state = |word: &str, may_append: bool| {
+        open = out.new_state(tag, word, may_append);
         // Any code will do until the state has its own.
         open.map(|_| 0)
     };

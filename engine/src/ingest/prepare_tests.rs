@@ -77,9 +77,9 @@ fn coerced_samples_are_marked_one_by_one() {
 #[test]
 fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
     let tags = table(&[("V", TagType::Digital)]);
-    let values = Values::Texts(["Open", "Closed", "Open", "Open"].map(String::from).to_vec());
-    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3, 4] };
-    let statuses = vec![0, 0, 0, 0x8000_0000];
+    let values = Values::Texts(["Open", "Open", "Closed", "Open", "Open"].map(String::from).to_vec());
+    let shape = Shape::Series { tag: TagRef::Handle(1), times: vec![1, 2, 3, 4, 5] };
+    let statuses = vec![0x8000_0000, 0, 0, 0, 0x8000_0000];
     let mut prepared = prepare(&Batch { blocks: vec![Block { shape, values, statuses }] }, &tags, RULES);
     assert_eq!(prepared.new_states[&TagId(1)], ["Open", "Closed"]);
 
@@ -89,10 +89,10 @@ fn new_words_of_a_digital_tag_are_asked_for_once_and_get_their_codes() {
     declared.put(Arc::new(tag));
     prepared.close_codes(&declared).unwrap();
     let rows = &prepared.blocks[0].rows;
-    // With a Bad status, a word that was no state before the batch is a system state.
-    let found: Vec<Option<u64>> = (0..4).map(|i| rows.value(i)).collect();
-    assert_eq!(found, [Some(9), Some(7), Some(9), None]);
-    assert_eq!(rows.text(3).map(|text| &**text), Some("Open"));
+    // With a Bad status, a word is a system state until a sample before has made it a state.
+    let found: Vec<Option<u64>> = (0..5).map(|i| rows.value(i)).collect();
+    assert_eq!(found, [None, Some(9), Some(7), Some(9), Some(9)]);
+    assert_eq!(rows.text(0).map(|text| &**text), Some("Open"));
 }
 
 #[test]

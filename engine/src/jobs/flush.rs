@@ -38,6 +38,7 @@ impl Shared {
             self.note_space(&flushed);
             flushed?;
         }
+        self.note_log_full(false);
         self.queue.nudge();
         Ok(())
     }
@@ -181,6 +182,7 @@ impl Shared {
             log_bytes: self.log_bytes.load(Relaxed),
             age: born.map(|born| self.env.clock.monotonic().saturating_sub(born)),
             frozen: published.frozen.len(),
+            log_full: self.log_full(),
         }
     }
 

@@ -11,6 +11,8 @@ pub struct FlushFacts {
     pub age: Option<u64>,
     /// Memtables that are frozen and not in segments yet.
     pub frozen: usize,
+    /// Whether the log found no room for a file more: a flush gives back those it has.
+    pub log_full: bool,
 }
 
 /// When to flush.
@@ -27,6 +29,7 @@ pub struct FlushLimits {
 /// Whether the memtables are to be flushed now.
 pub fn should_flush(facts: FlushFacts, limits: FlushLimits) -> bool {
     facts.frozen > 0
+        || facts.log_full
         || facts.age.is_some_and(|age| {
             age >= limits.age || facts.active_bytes >= limits.memtable_bytes || facts.log_bytes >= limits.log_bytes
         })
@@ -39,13 +42,14 @@ mod tests {
     #[test]
     fn a_flush_is_due_by_size_by_log_or_by_age() {
         let limits = FlushLimits { memtable_bytes: 100, log_bytes: 1000, age: 60 };
-        let idle = FlushFacts { active_bytes: 0, log_bytes: 2000, age: None, frozen: 0 };
+        let idle = FlushFacts { active_bytes: 0, log_bytes: 2000, age: None, frozen: 0, log_full: false };
         assert!(!should_flush(idle, limits));
-        let young = FlushFacts { active_bytes: 99, log_bytes: 999, age: Some(59), frozen: 0 };
+        let young = FlushFacts { active_bytes: 99, log_bytes: 999, age: Some(59), frozen: 0, log_full: false };
         assert!(!should_flush(young, limits));
         assert!(should_flush(FlushFacts { active_bytes: 100, ..young }, limits));
         assert!(should_flush(FlushFacts { log_bytes: 1000, ..young }, limits));
         assert!(should_flush(FlushFacts { age: Some(60), ..young }, limits));
         assert!(should_flush(FlushFacts { frozen: 1, ..idle }, limits));
+        assert!(should_flush(FlushFacts { log_full: true, ..idle }, limits));
     }
 }

@@ -1,6 +1,4 @@
 //! The bytes of the log, and the walk through them. Whole logs are tested on the simulated disk.
-#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
-
 use proptest::prelude::*;
 
 use super::frame::{Frame, HEAD_BYTES, frame_bytes, group_bytes};

@@ -1,5 +1,7 @@
 //! The real binary on free ports, spoken to through its doors.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 mod bad_input;
 mod flight;
 mod health;

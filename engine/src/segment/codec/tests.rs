@@ -1,5 +1,3 @@
-#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
-
 use parquet::basic::Encoding;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "these tests damage files")]
+
 use std::fs;
 
 use proptest::prelude::*;

@@ -1,4 +1,3 @@
-#![allow(clippy::disallowed_methods, reason = "tests unwrap")]
 #![allow(clippy::single_range_in_vec_init, reason = "a read of one range is meant")]
 
 mod damage;

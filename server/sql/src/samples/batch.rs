@@ -145,7 +145,7 @@ fn value_column(runs: &[Run], rows: &Rows, range: &Range<usize>) -> ArrayRef {
             TagType::Float64 | TagType::Float32 => values.extend(bits.map(|bits| f64::from_bits(*bits))),
             // The nearest double, as the contract says; its digits are in the text.
             TagType::Int64 | TagType::Bool | TagType::Digital => {
-                values.extend(bits.map(|bits| bits.cast_signed() as f64))
+                values.extend(bits.map(|bits| bits.cast_signed() as f64));
             }
             TagType::Text => {
                 absent = true;

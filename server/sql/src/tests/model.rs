@@ -30,6 +30,9 @@ const TAGS: [&str; 7] = ["z.flow", "a.flow", "a.level", "Pump'1", "b.state", "b.
 const ROWS: i64 = 400;
 const BIG: i64 = 9_007_199_254_740_993;
 
+/// What `value` and `text` show of a sample.
+type Shown = (Option<f64>, Option<String>);
+
 /// One tag of each kind, with samples a second apart, and what SQL shows of them.
 fn fill(fixture: &Fixture, rng: &mut Rng) -> Vec<Sample> {
     let mut all = Vec::new();
@@ -48,7 +51,7 @@ fn fill(fixture: &Fixture, rng: &mut Rng) -> Vec<Sample> {
         let times: Vec<i64> = (0..ROWS).map(|i| T0 + i * SECOND + i64::try_from(rng.below(1000)).unwrap()).collect();
         let statuses: Vec<u32> = times.iter().map(|_| *rng.pick(&STATUSES)).collect();
         let numbers: Vec<i64> = times.iter().map(|_| i64::try_from(rng.below(3)).unwrap()).collect();
-        let (values, shown): (Values, Vec<(Option<f64>, Option<String>)>) = match tag_type {
+        let (values, shown): (Values, Vec<Shown>) = match tag_type {
             TagType::Digital => (
                 Values::Integers(numbers.clone()),
                 numbers

@@ -192,7 +192,7 @@ impl Cells {
                 return quality_of_number(numbers.as_primitive::<Int64Type>().value(row));
             }
             Some(Codes::Texts(texts)) if !texts.is_null(row) => {
-                quality = texts.as_string::<i32>().value(row).as_bytes()
+                quality = texts.as_string::<i32>().value(row).as_bytes();
             }
             _ => {}
         }

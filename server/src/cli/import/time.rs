@@ -185,11 +185,8 @@ fn fraction_of(text: &[u8]) -> Option<(i64, &[u8])> {
     if digits == 0 {
         return None;
     }
-    let mut nanos = 0;
-    for place in 0..9 {
-        let digit = if place < digits { i64::from(text[place] - b'0') } else { 0 };
-        nanos = nanos * 10 + digit;
-    }
+    let padded = text[..digits].iter().chain(std::iter::repeat(&b'0')).take(9);
+    let nanos = padded.fold(0, |nanos, digit| nanos * 10 + i64::from(digit - b'0'));
     Some((nanos, &text[digits..]))
 }
 
