@@ -140,6 +140,11 @@ fn from_io(error: &std::io::Error) -> SqlError {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<DataFusionError>()) {
         return from_datafusion(inner);
     }
+    // DataFusion's own bound has no kind, only words.
+    let why = error.to_string();
+    if why.contains("allowable limit") {
+        return exhausted(&why);
+    }
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => SqlError::new(
             SqlErrorKind::Resources,

@@ -125,7 +125,7 @@ fn config(options: &SqlOptions) -> SessionConfig {
 /// What each part of a sort keeps back for merging what it spilled. DataFusion's 10 MB a part would
 /// be more than a small budget has, and such sorts would fail instead of spilling.
 fn merge_bytes(options: &SqlOptions) -> usize {
-    let parts = options.target_partitions.max(1).saturating_mul(16);
+    let parts = options.target_partitions.max(1).saturating_mul(8);
     (options.memory_limit / parts).clamp(64 << 10, 10 << 20)
 }
 

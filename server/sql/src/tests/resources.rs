@@ -32,7 +32,7 @@ async fn given_back(fixture: &Fixture) {
 
 #[tokio::test]
 async fn a_query_larger_than_memory_spills() {
-    let fixture = plant(10 << 20, 1 << 30);
+    let fixture = plant(16 << 20, 1 << 30);
     let sql = "SELECT value, time FROM samples ORDER BY value % 1000, time";
     let plan = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await).join("\n");
     let spills: Vec<&str> = plan.split("spill_count=").skip(1).collect();

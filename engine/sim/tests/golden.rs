@@ -1,0 +1,174 @@
+//! An archive written by format version 1, kept in `testdata/format-1`: a newer engine reads it,
+//! and this one still writes the same log, manifest and mark.
+//!
+//! A new format version gets a folder of its own, written by the ignored test; the folders of
+//! older versions are never written again.
+
+#![expect(clippy::disallowed_methods, reason = "kept files lie on the real disk")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tagus_engine::env::{Disk, OpenMode};
+use tagus_engine::ingest::{Batch, Block, Shape, TagRef, Values};
+use tagus_engine::scan::{ScanRequest, TagSelection};
+use tagus_engine::segment::ReadMetrics;
+use tagus_engine::tag::{TagSpec, TagType};
+use tagus_engine::{Config, Engine, TagChange};
+use tagus_sim::Sim;
+
+const ARCHIVE: &str = "/archive";
+/// 2026-01-01T00:00:00Z, where the simulated clock stands.
+const T0: i64 = 1_767_225_600_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// The listing of all samples beside the archive's files.
+const SAMPLES: &str = "samples.txt";
+/// Log files are kept without the zeros at their end.
+const LOG_FILE_BYTES: u64 = 16 << 20;
+
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/format-1")
+}
+
+fn series(name: &str, start: i64, values: Values, statuses: Vec<u32>) -> Block {
+    let rows = match &values {
+        Values::None => 2,
+        Values::Doubles(v) => v.len(),
+        Values::Integers(v) => v.len(),
+        Values::Booleans(v) => v.len(),
+        Values::Texts(v) => v.len(),
+    };
+    let times = (0..rows as i64).map(|i| T0 + (start + i) * SECOND + i % 3).collect();
+    Block { shape: Shape::Series { tag: TagRef::Name(name.into()), times }, values, statuses }
+}
+
+/// Every type of tag and value, in a segment and behind it in the log.
+fn write(engine: &Engine) {
+    let types = [TagType::Float64, TagType::Float32, TagType::Int64, TagType::Bool, TagType::Digital, TagType::Text];
+    let specs = types.map(|kind| TagSpec::new(format!("plant.{}", kind.word()), kind)).to_vec();
+    engine.create_tags(specs).expect("new tags");
+    let texts = |words: &[&str]| Values::Texts(words.iter().map(|w| (*w).to_owned()).collect());
+    let source = engine.open_source("gateway", "", 42).expect("a new source");
+    let mut sequence = 0;
+    let mut send = |blocks| {
+        sequence += 1;
+        let submitted = source.submit(sequence, Batch { blocks }, |done| drop(done.expect("a healthy disk")));
+        assert!(submitted.expect("a sound batch").expect("a new batch").rejections.is_empty());
+        while engine.commit_step() {}
+    };
+    let decimals = (0..200).map(|i| f64::from(i) / 10.0).collect();
+    send(vec![
+        series("plant.float64", 0, Values::Doubles(decimals), Vec::new()),
+        series("plant.float64", 300, Values::Doubles(vec![-0.0, 0.1 + 0.2, 5e-324, f64::MAX, f64::NAN]), Vec::new()),
+        series("plant.float32", 0, Values::Doubles(vec![0.1, 16_777_216.0, 1.5]), vec![0, 0x4000_0000, 0x8000_0000]),
+        series("plant.int64", 0, Values::Integers(vec![i64::MIN, -1, 0, i64::MAX]), Vec::new()),
+        series("plant.bool", 0, Values::Booleans(vec![true, false]), Vec::new()),
+        series("plant.digital", 0, texts(&["Closed", "Open", "Closed"]), Vec::new()),
+        series("plant.text", 0, texts(&["", "batch 7", "Größe"]), Vec::new()),
+        series("plant.bool", 10, texts(&["Scan Timeout", "Bad"]), vec![0x8000_0000]),
+    ]);
+    engine.flush().expect("room");
+    let change = TagChange { unit: Some("°C".into()), low: Some(Some(-40.0)), ..TagChange::default() };
+    engine.update_tag("plant.float64", change).expect("a known tag");
+    send(vec![
+        series("plant.float64", 100, Values::Doubles(vec![7.25, 7.5]), vec![0x4000_0000]),
+        series("plant.digital", 3, texts(&["Jammed", "Open"]), Vec::new()),
+        series("plant.int64", 9, Values::None, Vec::new()),
+    ]);
+}
+
+/// All samples and tags, a line each.
+fn listing(engine: &Engine) -> String {
+    let view = engine.view();
+    let tags = engine.tags();
+    let mut out = String::new();
+    for tag in tags.iter() {
+        let spec = &tag.spec;
+        let (kind, states) = (spec.tag_type.word(), spec.states_text());
+        out += &format!("tag {} {kind} unit={} low={:?} states={states}\n", spec.name, spec.unit, spec.low);
+    }
+    let spec = view.plan(&ScanRequest::of(TagSelection::All), 1).expect("a healthy disk");
+    for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default())).expect("a healthy disk") {
+        let batch = batch.expect("a healthy disk");
+        for (tag, range) in &batch.runs {
+            let name = &tags.get(*tag).expect("a known tag").spec.name;
+            for i in range.clone() {
+                let cell = batch.rows.cell(i);
+                let value = cell.value.map_or("-".into(), |bits| format!("{bits:016x}"));
+                let text = cell.text.map_or("-".into(), |text| format!("\"{text}\""));
+                out += &format!("{name} {} {value} {text} {:08x}\n", batch.rows.times[i], cell.status.0);
+            }
+        }
+    }
+    out
+}
+
+/// The files that this engine writes, by path below the archive, and the listing.
+fn written() -> (Vec<(PathBuf, Vec<u8>)>, String) {
+    let sim = Sim::new(1);
+    let (engine, _) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("an empty disk");
+    write(&engine);
+    let listing = listing(&engine);
+    let files = sim.disk.files().into_iter().map(|path| {
+        let mut bytes = sim.disk.read(&path).expect("a listed file");
+        if path.starts_with(Path::new(ARCHIVE).join("wal")) {
+            let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+            bytes.truncate(end);
+        }
+        (path.strip_prefix(ARCHIVE).expect("all lies in the archive").to_owned(), bytes)
+    });
+    (files.filter(|(path, _)| path != Path::new("LOCK")).collect(), listing)
+}
+
+/// Puts the kept files on a simulated disk.
+fn put(from: &Path, to: &Path, disk: &dyn Disk) {
+    disk.create_dir(to).expect("a healthy disk");
+    for entry in fs::read_dir(from).expect("kept test data") {
+        let entry = entry.expect("kept test data");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("kept test data").is_dir() {
+            put(&entry.path(), &target, disk);
+        } else if entry.file_name() != SAMPLES {
+            let file = disk.open(&target, OpenMode::CreateNew).expect("a healthy disk");
+            file.write_all_at(&fs::read(entry.path()).expect("kept test data"), 0).expect("a healthy disk");
+            if to.ends_with("wal") {
+                file.write_all_at(&[0], LOG_FILE_BYTES - 1).expect("a healthy disk");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_archive_of_version_1_reads_as_it_was_written() {
+    let sim = Sim::new(2);
+    put(&kept(), Path::new(ARCHIVE), &sim.disk);
+    let (engine, report) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("a sound archive");
+    assert!(report.lost.is_empty() && report.frames == 3, "{report:?}");
+    assert_eq!(listing(&engine), fs::read_to_string(kept().join(SAMPLES)).expect("kept test data"));
+    let source = engine.open_source("gateway", "", 42).expect("the source that wrote it");
+    assert_eq!((source.last_sequence(), source.counts().rows()), (2, 228));
+}
+
+/// Segments and `tags.parquet` may differ: their bytes follow the parquet crate, too.
+#[test]
+fn this_engine_writes_version_1() {
+    let (files, listing) = written();
+    assert_eq!(listing, fs::read_to_string(kept().join(SAMPLES)).expect("kept test data"));
+    for (path, bytes) in files {
+        let there = fs::read(kept().join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let same = there == bytes || path.extension().is_some_and(|e| e == "parquet");
+        assert!(same, "{} has other bytes: a change of the format needs a new version", path.display());
+    }
+}
+
+#[test]
+#[ignore = "writes testdata/format-1, for a new format version"]
+fn write_the_archive() {
+    let (files, listing) = written();
+    for (path, bytes) in files.into_iter().chain([(PathBuf::from(SAMPLES), listing.into_bytes())]) {
+        let target = kept().join(path);
+        fs::create_dir_all(target.parent().expect("a file in a folder")).expect("room");
+        fs::write(target, bytes).expect("room");
+    }
+}
