@@ -3,8 +3,6 @@
 //! `cargo bench -p tagus-benches --bench reads`. Both sides end with the checksum of each 64 KiB, as
 //! a scan does before it uses a byte.
 
-#![expect(missing_docs, reason = "criterion's macros document nothing")]
-
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;

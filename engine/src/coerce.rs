@@ -294,9 +294,8 @@ fn append_state(tag: &TagSpec, word: &str, new_state: &mut NewState<'_>) -> Resu
     if word.chars().any(char::is_control) {
         return Err(format!("{} cannot name a new state of the tag: it contains a control character", quoted(word)));
     }
-    new_state(word, true).ok_or_else(|| {
-        format!("{} is no state of the tag, which takes no more than {}", quoted(word), limits::STATES_MAX)
-    })
+    new_state(word, true)
+        .ok_or_else(|| format!("{} is no state of the tag, which has no room, or no code, for one more", quoted(word)))
 }
 
 fn text(tag: &TagSpec, input: Input<'_>, status: Status) -> Result<Coerced, String> {

@@ -12,6 +12,8 @@ pub const TEXT_BYTES_MAX: usize = 32 * 1024;
 pub const METADATA_BYTES_MAX: usize = 4096;
 /// Most named states of one digital tag.
 pub const STATES_MAX: usize = 4096;
+/// Bytes of the names of a digital tag's states together.
+pub const STATES_BYTES_MAX: usize = 256 << 10;
 /// Most tags of one archive; ids are positive 32-bit integers in Parquet.
 pub const TAGS_MAX: usize = 16_000_000;
 /// Most sources whose sequence is remembered; beyond it the longest idle is forgotten.

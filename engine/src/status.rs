@@ -2,7 +2,11 @@
 //!
 //! Source of the codes: OPC UA Part 4, 7.39 and Part 8, 6.3 (StatusCodes).
 
+mod names;
+
 use std::fmt;
+
+use names::NAMES;
 
 /// An OPC UA StatusCode: severity in the top two bits, then sub-code and flag bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -69,10 +73,10 @@ impl Status {
         NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(code, _)| Status(*code))
     }
 
-    /// The symbolic name of the code without its flag bits, where the standard names it here.
+    /// The symbolic name of the code without its flag bits, where the standard has one.
     pub fn name(self) -> Option<&'static str> {
         let code = self.0 & 0xFFFF_0000;
-        NAMES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
+        NAMES.binary_search_by_key(&code, |(known, _)| *known).ok().map(|at| NAMES[at].1)
     }
 }
 
@@ -111,48 +115,6 @@ impl fmt::Display for Quality {
     }
 }
 
-/// Codes that data values carry in practice, with their standard names.
-const NAMES: &[(u32, &str)] = &[
-    (0x0000_0000, "Good"),
-    (0x0096_0000, "GoodLocalOverride"),
-    (0x00A2_0000, "GoodEntryInserted"),
-    (0x00A3_0000, "GoodEntryReplaced"),
-    (0x00A5_0000, "GoodNoData"),
-    (0x00A6_0000, "GoodMoreData"),
-    (0x4000_0000, "Uncertain"),
-    (0x408F_0000, "UncertainNoCommunicationLastUsableValue"),
-    (0x4090_0000, "UncertainLastUsableValue"),
-    (0x4091_0000, "UncertainSubstituteValue"),
-    (0x4092_0000, "UncertainInitialValue"),
-    (0x4093_0000, "UncertainSensorNotAccurate"),
-    (0x4094_0000, "UncertainEngineeringUnitsExceeded"),
-    (0x4095_0000, "UncertainSubNormal"),
-    (0x40A4_0000, "UncertainDataSubNormal"),
-    (0x8000_0000, "Bad"),
-    (0x8001_0000, "BadUnexpectedError"),
-    (0x8002_0000, "BadInternalError"),
-    (0x8003_0000, "BadOutOfMemory"),
-    (0x8004_0000, "BadResourceUnavailable"),
-    (0x8005_0000, "BadCommunicationError"),
-    (0x800A_0000, "BadTimeout"),
-    (0x8031_0000, "BadNoCommunication"),
-    (0x8032_0000, "BadWaitingForInitialData"),
-    (0x803C_0000, "BadOutOfRange"),
-    (0x8074_0000, "BadTypeMismatch"),
-    (0x8089_0000, "BadConfigurationError"),
-    (0x808A_0000, "BadNotConnected"),
-    (0x808B_0000, "BadDeviceFailure"),
-    (0x808C_0000, "BadSensorFailure"),
-    (0x808D_0000, "BadOutOfService"),
-    (0x808E_0000, "BadDeadbandFilterInvalid"),
-    (0x809B_0000, "BadNoData"),
-    (0x809D_0000, "BadDataLost"),
-    (0x809E_0000, "BadDataUnavailable"),
-    (0x80D4_0000, "BadAggregateListMismatch"),
-    (0x80D5_0000, "BadAggregateNotSupported"),
-    (0x80D6_0000, "BadAggregateInvalidInputs"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +133,9 @@ mod tests {
             assert_eq!(Status::parse(text), Some(Status::BAD_NO_DATA), "{text}");
         }
         assert_eq!(Status::parse("good"), Some(Status::GOOD));
+        assert_eq!(Status::parse("BadNotReadable"), Some(Status(0x803A_0000)));
+        assert_eq!(Status(0x803A_0400).name(), Some("BadNotReadable"));
+        assert_eq!(Status(0x0030_0000).to_string(), "GoodClamped");
         assert_eq!(Status::parse("0x1FFFFFFFF"), None);
         assert_eq!(Status::parse("Splendid"), None);
     }
@@ -185,7 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_in_both_columns() {
+    fn names_are_sorted_by_code_and_unique() {
+        assert!(NAMES.is_sorted_by_key(|(code, _)| *code));
         for (i, (code, name)) in NAMES.iter().enumerate() {
             assert!(NAMES[i + 1..].iter().all(|(c, n)| c != code && !n.eq_ignore_ascii_case(name)), "{name}");
         }

@@ -190,6 +190,11 @@ impl TagSpec {
         if self.states.len() > limits::STATES_MAX {
             return refuse(format!("it has {} states, at most {} are allowed", self.states.len(), limits::STATES_MAX));
         }
+        let bytes: usize = self.states.iter().map(|(_, name)| name.len()).sum();
+        if bytes > limits::STATES_BYTES_MAX {
+            let most = limits::STATES_BYTES_MAX;
+            return refuse(format!("the names of its states have {bytes} bytes, at most {most} are allowed"));
+        }
         if !self.states.windows(2).all(|w| w[0].0 < w[1].0) {
             return refuse("state codes must be different and ascending".into());
         }

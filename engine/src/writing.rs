@@ -25,7 +25,8 @@ pub struct TagChange {
     pub low: Option<Option<f64>>,
     /// The new high end of the span, or its absence.
     pub high: Option<Option<f64>>,
-    /// The new states.
+    /// States to add, and new names for codes that are there. None is taken away: samples, and
+    /// words that writers append meanwhile, refer to them.
     pub states: Option<Vec<(i64, Arc<str>)>>,
     /// Whether samples may lie in the future.
     pub future: Option<bool>,
@@ -284,7 +285,12 @@ impl TagChange {
         set(&mut spec.interpolation, interpolation);
         set(&mut spec.low, low);
         set(&mut spec.high, high);
-        set(&mut spec.states, states);
+        for (code, name) in states.unwrap_or_default() {
+            match spec.states.binary_search_by_key(&code, |(code, _)| *code) {
+                Ok(at) => spec.states[at].1 = name,
+                Err(at) => spec.states.insert(at, (code, name)),
+            }
+        }
         set(&mut spec.future, future);
     }
 }

@@ -196,7 +196,7 @@ fn a_digital_word_is_a_state_or_becomes_one() {
     assert_eq!(coerced, Coerced { cell: Cell { value: Some(8), text: None, status: UNCERTAIN_SUB }, changed: false });
     assert_eq!(asked, ["Travelling"]);
     let full = coerce(&spec(TagType::Digital), Input::Word("More"), Status::GOOD, &mut |_, _| None).unwrap_err();
-    assert!(full.contains("no more than 4096"), "{full}");
+    assert!(full.contains("one more"), "{full}");
     refused_good(TagType::Digital, Input::Word("a\u{7}b"), "control character");
 }
 

@@ -8,6 +8,8 @@ pub use counts::Counts;
 pub(crate) use prepare::{Prepared, Rules, check_shape, missing_tags, prepare};
 pub(crate) use source::{Slot, Sources, Turn};
 
+use std::sync::Arc;
+
 use crate::tag::TagId;
 
 /// Samples as a writer sends them. At most [`crate::limits::BATCH_ROWS_MAX`].
@@ -79,7 +81,7 @@ pub struct Rejection {
     /// Which one of the batch, counted from 0 through its blocks.
     pub index: u32,
     /// Why.
-    pub reason: String,
+    pub reason: Arc<str>,
 }
 
 /// What is known of a batch as soon as it is queued.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Batch, Block, Rejection, Shape, TagRef, Values};
 use crate::coerce::{Input, coerce, type_of};
@@ -60,6 +61,14 @@ impl Prepared {
         Ok(())
     }
 
+    /// Notes why a sample is refused. Reasons are shared: a million samples of a tag that cannot be
+    /// have one.
+    fn reject(&mut self, index: usize, reason: &str) {
+        let shared = self.rejections.last().filter(|last| *last.reason == *reason).map(|last| Arc::clone(&last.reason));
+        let reason = shared.unwrap_or_else(|| reason.into());
+        self.rejections.push(Rejection { index: u32::try_from(index).unwrap_or(u32::MAX), reason });
+    }
+
     /// The number of a word among the new ones of a tag; none where it is not there and may not
     /// be appended, or the tag takes no more.
     fn new_state(&mut self, tag: &Tag, word: &str, may_append: bool) -> Option<usize> {
@@ -68,12 +77,24 @@ impl Prepared {
             return known;
         }
         let words = self.new_states.entry(tag.id).or_default();
-        if tag.spec.states.len() + words.len() >= limits::STATES_MAX {
+        if !takes_state(&tag.spec, words, word) {
             return None;
         }
         words.push(word.to_owned());
         Some(words.len() - 1)
     }
+}
+
+/// Whether a tag has a place, a code and the bytes for a state more, after those in `words`.
+fn takes_state(spec: &TagSpec, words: &[String], word: &str) -> bool {
+    let next = i64::try_from(words.len()).ok().and_then(|more| match spec.states.last() {
+        Some((last, _)) => last.checked_add(more + 1),
+        None => Some(more),
+    });
+    let bytes: usize = spec.states.iter().map(|(_, name)| name.len()).sum::<usize>()
+        + words.iter().map(String::len).sum::<usize>()
+        + word.len();
+    spec.states.len() + words.len() < limits::STATES_MAX && next.is_some() && bytes <= limits::STATES_BYTES_MAX
 }
 
 /// Tags that the batch names and the table does not have, with the type of their first value that
@@ -194,9 +215,7 @@ fn prepare_block(block: &Block, base: usize, tags: &TagTable, rules: Rules, out:
     for i in 0..rows {
         match prepare_sample(block, i, tags, rules, out, &mut kept) {
             Ok(tag) => kept_tags.push(tag),
-            Err(reason) => {
-                out.rejections.push(Rejection { index: u32::try_from(base + i).unwrap_or(u32::MAX), reason });
-            }
+            Err(reason) => out.reject(base + i, &reason),
         }
     }
     if kept_tags.is_empty() {

@@ -102,3 +102,31 @@ fn columns_of_different_lengths_refuse_the_batch() {
     let batch = scan(NOW, &["A", "B", "C"], Values::None, &[0, 0]);
     assert!(check_shape(&batch).is_err());
 }
+
+#[test]
+fn a_tag_takes_states_while_it_has_codes_and_bytes_for_them() {
+    let words = |count: usize, bytes: usize| {
+        let texts = (0..count).map(|i| format!("{i:0bytes$}x")).collect();
+        let shape = Shape::Series { tag: TagRef::Handle(1), times: (0..count as i64).collect() };
+        Batch { blocks: vec![Block { shape, values: Values::Texts(texts), statuses: vec![] }] }
+    };
+    let tags = table(&[("V", TagType::Digital)]);
+    let prepared = prepare(&words(300, 999), &tags, RULES);
+    assert_eq!((prepared.new_states[&TagId(1)].len(), prepared.rejections.len()), (262, 38));
+
+    let mut full = tags.clone();
+    let mut tag = (**tags.find("V").unwrap()).clone();
+    tag.spec.states = vec![(i64::MAX - 1, "Last but one".into())];
+    full.put(Arc::new(tag));
+    let prepared = prepare(&words(3, 1), &full, RULES);
+    assert_eq!((prepared.new_states[&TagId(1)].len(), prepared.rejections.len()), (1, 2));
+}
+
+#[test]
+fn a_reason_that_repeats_is_kept_once() {
+    let shape = Shape::Series { tag: TagRef::Handle(9), times: vec![1, 2, 3] };
+    let batch = Batch { blocks: vec![Block { shape, values: Values::Doubles(vec![0.0; 3]), statuses: vec![] }] };
+    let rejections = prepare(&batch, &table(&[]), RULES).rejections;
+    assert_eq!(rejections.len(), 3);
+    assert!(rejections.iter().all(|r| Arc::ptr_eq(&r.reason, &rejections[0].reason)));
+}

@@ -55,7 +55,8 @@ impl Query for QueryService {
 fn current_values(engine: &Engine, names: &[String]) -> Result<Vec<v1::CurrentValue>, Status> {
     let table = engine.tags();
     let value = |name: &String| {
-        let tag = tags::found(&table, name)?;
+        status::check_bound("the name", name.len(), tagus_engine::limits::TAG_NAME_BYTES_MAX, "bytes")?;
+        let tag = tags::find(&table, name).map_err(|error| status::of_engine(&error))?;
         let row = engine.current(tag.id).map_err(|error| status::of_engine(&error))?;
         Ok(current_value(tag, row))
     };

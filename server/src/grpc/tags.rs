@@ -44,7 +44,8 @@ impl Tags for TagsService {
     async fn update(&self, request: Request<v1::UpdateTagRequest>) -> Result<Response<v1::Tag>, Status> {
         let request = request.into_inner();
         let name = request.name.clone();
-        let change = change(found(&self.engine.tags(), &name)?, request)?;
+        let tag = found(self.engine.tags(), name.clone()).await?;
+        let change = change(&tag, request)?;
         let engine = self.engine.clone();
         let tag = status::blocking(move || engine.update_tag(&name, change)).await?;
         Ok(Response::new(wire_tag(&tag)))
@@ -64,7 +65,8 @@ impl Tags for TagsService {
     }
 
     async fn get(&self, request: Request<v1::GetTagRequest>) -> Result<Response<v1::Tag>, Status> {
-        Ok(Response::new(wire_tag(found(&self.engine.tags(), &request.into_inner().name)?)))
+        let tag = found(self.engine.tags(), request.into_inner().name).await?;
+        Ok(Response::new(wire_tag(&tag)))
     }
 }
 
@@ -72,10 +74,18 @@ impl Tags for TagsService {
 ///
 /// # Errors
 /// NOT_FOUND with the names that look most like it.
-pub fn found<'a>(tags: &'a TagTable, name: &str) -> Result<&'a Arc<Tag>, Status> {
-    // Comparing with all names takes as long as they are: an endless one is not compared.
+async fn found(tags: Arc<TagTable>, name: String) -> Result<Arc<Tag>, Status> {
+    // Comparing with all names takes as long as they are many, and an endless one is not compared.
     status::check_bound("the name", name.len(), tagus_engine::limits::TAG_NAME_BYTES_MAX, "bytes")?;
-    tags.find(name).ok_or_else(|| status::of_engine(&unknown_tag(name, tags)))
+    status::blocking(move || find(&tags, &name).cloned()).await
+}
+
+/// The tag of this name in any case. Blocks where it is unknown: its nearest names are looked for.
+///
+/// # Errors
+/// `NotFound` with the names that look most like it.
+pub fn find<'a>(tags: &'a TagTable, name: &str) -> tagus_engine::Result<&'a Arc<Tag>> {
+    tags.find(name).ok_or_else(|| unknown_tag(name, tags))
 }
 
 fn refused(name: &str, why: &str) -> Status {

@@ -31,6 +31,8 @@ use crate::query::Queries;
 
 /// How often a silent connection is asked whether its client is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How often health looks whether the engine still writes.
+const HEALTH_TICK: Duration = Duration::from_secs(1);
 /// Part of the data directory where queries spill.
 const SPILL: &str = "spill";
 
@@ -102,6 +104,7 @@ impl Doors {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| failed(error.to_string()))?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE));
         let Doors { engine, queries, metrics, mut stopping } = self;
+        let watched = engine.clone();
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         let ingest = IngestServer::new(IngestService::new(engine.clone(), metrics, stopping.clone()))
@@ -112,7 +115,10 @@ impl Doors {
         let admin = AdminServer::new(AdminService::new(engine)).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let flight = FlightServer::new(FlightDoor::new(queries));
         let stop = async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = tell_of_latch(&health, &watched) => {}
+            }
             set_health(&health, ServingStatus::NotServing).await;
         };
         // Clients ask for either version.
@@ -138,6 +144,17 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for service in ["", INGEST, TAGS, QUERY, ADMIN, FlightServer::NAME] {
         health.set_service_status(service, status).await;
     }
+}
+
+/// Once nothing can be written any more, says so of the services that write. Never returns.
+async fn tell_of_latch(health: &HealthReporter, engine: &Engine) {
+    while engine.status().latched.is_none() {
+        tokio::time::sleep(HEALTH_TICK).await;
+    }
+    for service in [INGEST, TAGS] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn builder() -> Server {

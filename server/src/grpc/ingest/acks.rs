@@ -204,7 +204,11 @@ struct Details {
 impl Details {
     fn add(&mut self, sequence: u64, submitted: Submitted) {
         let rejections = submitted.rejections.into_iter();
-        self.rejections.extend(rejections.map(|r| v1::Rejection { sequence, index: r.index, reason: r.reason }));
+        self.rejections.extend(rejections.map(|r| v1::Rejection {
+            sequence,
+            index: r.index,
+            reason: r.reason.to_string(),
+        }));
         let handles = submitted.handles.into_iter();
         self.handles.extend(handles.map(|(name, id)| v1::TagHandle { name, handle: id.0 }));
     }

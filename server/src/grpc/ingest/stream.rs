@@ -224,7 +224,6 @@ fn submit(
             Item::Repeated => Entry::Repeated,
             Item::Batch { sequence, batch, received } => {
                 let (sender, done) = oneshot::channel();
-                // Where nobody waits any more, the stream has ended.
                 // The receiver is gone where the stream has ended.
                 let submitted = source.submit(sequence, batch, move |result| drop(sender.send(result)));
                 match submitted.map_err(|error| of_submit(&error))? {
