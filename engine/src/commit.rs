@@ -105,6 +105,7 @@ impl Shared {
 
     fn apply_group(&self, committer: &mut Committer, first: u64, group: Vec<Queued>) {
         for (sequence, queued) in (first..).zip(group) {
+            self.counters.add(&queued.frame);
             let committed = self.apply(committer, sequence, queued.frame);
             if let Some(slot) = &queued.slot {
                 slot.leave(true);
@@ -138,7 +139,6 @@ impl Shared {
         if let Some(mark) = &frame.source {
             generation.enter(mark, frame.received, known);
         }
-        self.counters.add(&known);
         let pending = (!late.is_empty()).then(|| {
             let pending = Arc::new(Pending {
                 view: published.view_before_active(&self.tags.read()),
@@ -208,3 +208,6 @@ fn refuse(group: Vec<Queued>, error: &Error) {
         (queued.done)(Err(error.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

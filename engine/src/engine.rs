@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
 use crate::generation::Generation;
-use crate::ingest::{Counts, Sources};
+use crate::ingest::Sources;
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
 use crate::queue::{Queue, Queued};
@@ -81,7 +81,7 @@ struct Health {
     log_full: bool,
 }
 
-/// Samples since the start, by what became of them as far as was known at once.
+/// Samples of the frames that were committed since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
     rows: AtomicU64,
@@ -104,7 +104,7 @@ pub struct EngineStatus {
     pub segment_rows: u64,
     /// Bytes of live segments.
     pub segment_bytes: u64,
-    /// Samples accepted since the start.
+    /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
     /// Why nothing is written any more, if so.
     pub latched: Option<String>,
@@ -394,7 +394,11 @@ impl Shared {
 }
 
 impl Counters {
-    pub fn add(&self, counts: &Counts) {
-        self.rows.fetch_add(counts.rows(), Relaxed);
+    /// Counts what a new frame holds. One that is replayed was counted when it was new.
+    pub fn add(&self, frame: &Frame) {
+        if let Frame::Samples(frame) = frame {
+            let rows: usize = frame.blocks.iter().map(|block| block.rows.len()).sum();
+            self.rows.fetch_add(rows as u64, Relaxed);
+        }
     }
 }
