@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use parking_lot::RwLock;
 
-use crate::sample::{Cell, Row, Rows};
+use crate::sample::{Cell, Row, Rows, text_bytes};
 use crate::tag::TagId;
 
 /// Samples of all tags, newest write wins.
@@ -58,8 +58,10 @@ pub(crate) enum Found {
     Other,
 }
 
-/// Bytes that a sample outside the columns takes, with its share of the tree.
+/// Bytes that a sample outside the columns takes, with its share of the tree, its text apart.
 const LATE_BYTES: usize = 96;
+/// Bytes that a tag id takes, whether it has samples or not, if it is not above all that have.
+const PLACE_BYTES: usize = size_of::<Option<Box<Run>>>();
 /// Bytes that a tag takes before its first sample.
 const RUN_BYTES: usize = size_of::<Run>() + 128;
 
@@ -100,7 +102,7 @@ impl Memtable {
         self.inner.read().rows
     }
 
-    /// Memory that the samples take, in bytes.
+    /// Memory that the samples take, in bytes. Room that columns hold in reserve does not count.
     pub fn bytes(&self) -> usize {
         self.inner.read().bytes
     }
@@ -125,6 +127,7 @@ impl MemtableWriter<'_> {
         let inner = &mut *self.0;
         let index = tag.0 as usize;
         if index >= inner.runs.len() {
+            inner.bytes += (index + 1 - inner.runs.len()) * PLACE_BYTES;
             inner.runs.resize_with(index + 1, || None);
         }
         let run = inner.runs[index].get_or_insert_with(|| {
@@ -135,19 +138,12 @@ impl MemtableWriter<'_> {
         if run.main.times.last().is_none_or(|last| *last < time)
             && run.late.last_key_value().is_none_or(|l| *l.0 < time)
         {
-            let text = rows.text(i);
-            inner.bytes += 16 + text.map_or(0, |t| t.len() + 32);
-            if run.main.append(rows, i) {
-                inner.bytes += 4;
-            }
+            inner.bytes += run.main.append(rows, i) + text_bytes(rows.text(i));
             inner.rows += 1;
             return Found::Nothing;
         }
-        let found = run.put_late(time, rows.cell(i));
-        if found == Found::Nothing {
-            inner.rows += 1;
-            inner.bytes += LATE_BYTES;
-        }
+        let found = run.put_late(time, rows.cell(i), &mut inner.bytes);
+        inner.rows += usize::from(found == Found::Nothing);
         found
     }
 }
@@ -159,21 +155,28 @@ impl Inner {
 }
 
 impl Run {
-    fn put_late(&mut self, time: i64, cell: Cell) -> Found {
+    /// Stores a sample that is not the newest, and keeps count of the bytes.
+    fn put_late(&mut self, time: i64, cell: Cell, bytes: &mut usize) -> Found {
         if let Ok(at) = self.main.times.binary_search(&time) {
-            if self.main.cell(at) == cell {
+            let before = self.main.cell(at);
+            if before == cell {
                 return Found::Equal;
             }
+            let column_bytes = self.main.column_bytes();
             self.main.set(at, &cell);
+            *bytes += self.main.column_bytes() - column_bytes + text_bytes(cell.text.as_ref());
+            *bytes -= text_bytes(before.text.as_ref());
             return Found::Other;
         }
         match self.late.entry(time) {
             Entry::Vacant(vacant) => {
+                *bytes += LATE_BYTES + text_bytes(cell.text.as_ref());
                 vacant.insert(cell);
                 Found::Nothing
             }
             Entry::Occupied(mut occupied) if *occupied.get() != cell => {
-                occupied.insert(cell);
+                *bytes += text_bytes(cell.text.as_ref());
+                *bytes -= text_bytes(occupied.insert(cell).text.as_ref());
                 Found::Other
             }
             Entry::Occupied(_) => Found::Equal,

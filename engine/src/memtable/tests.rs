@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::sample::TEXT_BYTES;
 use crate::status::Status;
 
 fn cell() -> impl Strategy<Value = Cell> {
@@ -43,4 +44,42 @@ proptest! {
         }
         prop_assert_eq!(memtable.row_count(), model.len());
     }
+}
+
+/// What the samples take, counted anew.
+fn recount(memtable: &Memtable) -> usize {
+    let inner = memtable.inner.read();
+    let text = |text: &Option<std::sync::Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_BYTES);
+    let of_run = |run: &Run| {
+        let main = &run.main;
+        let columns = main.len() * 16 + main.present.len() + main.statuses.len() * 4 + main.texts.len() * 16;
+        let late: usize = run.late.values().map(|cell| LATE_BYTES + text(&cell.text)).sum();
+        RUN_BYTES + columns + main.texts.iter().map(text).sum::<usize>() + late
+    };
+    inner.runs.len() * 8 + inner.runs.iter().flatten().map(|run| of_run(run)).sum::<usize>()
+}
+
+proptest! {
+    #[test]
+    fn every_byte_is_counted(writes in prop::collection::vec((1u32..4, -20i64..20, cell()), 0..200)) {
+        let memtable = Memtable::default();
+        for (sequence, (tag, time, cell)) in (1..).zip(&writes) {
+            let mut rows = Rows::default();
+            rows.push(*time, cell);
+            memtable.write(sequence).put(TagId(*tag), &rows, 0);
+            prop_assert_eq!(memtable.bytes(), recount(&memtable));
+        }
+    }
+}
+
+#[test]
+fn long_texts_and_high_ids_count() {
+    let memtable = Memtable::default();
+    let long = Cell { value: None, text: Some("x".repeat(30_000).into()), status: Status::BAD };
+    for (sequence, time) in (1..).zip([100, 5, 4, 3]) {
+        let mut rows = Rows::default();
+        rows.push(time, &long);
+        memtable.write(sequence).put(TagId(100_000), &rows, 0);
+    }
+    assert!(memtable.bytes() > 4 * 30_000 + 8 * 100_000, "{} bytes", memtable.bytes());
 }
