@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use parking_lot::RwLock;
 
@@ -45,6 +46,15 @@ pub struct Extent {
     pub first_time: i64,
     /// The newest sample's time.
     pub last_time: i64,
+}
+
+/// Which samples of many are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The oldest.
+    First,
+    /// The newest.
+    Last,
 }
 
 /// What a write found at its tag and time in this memtable.
@@ -90,6 +100,26 @@ impl Memtable {
     /// A tag's samples from `from` to `to`, both included.
     pub fn rows(&self, tag: TagId, from: i64, to: i64) -> Rows {
         self.inner.read().run(tag).map_or_else(Rows::default, |run| run.rows(from, to))
+    }
+
+    /// The first samples of [`Memtable::rows`], at most `max`, or the last of them; ascending in
+    /// either case. Fewer than `max` are all. The lock, for which writers wait, is held while they
+    /// are copied.
+    pub fn some_rows(&self, tag: TagId, from: i64, to: i64, max: usize, end: End) -> Rows {
+        let inner = self.inner.read();
+        let Some(run) = inner.run(tag) else { return Rows::default() };
+        match end {
+            End::First => run.first_rows(from, to, max),
+            End::Last => run.rows(run.start_of_last(from, to, max), to),
+        }
+    }
+
+    /// What a tag's samples at `times` say, which must ascend; None where there is none.
+    pub fn cells_at(&self, tag: TagId, times: impl Iterator<Item = i64>) -> Vec<Option<Cell>> {
+        let inner = self.inner.read();
+        let Some(run) = inner.run(tag) else { return times.map(|_| None).collect() };
+        let mut start = 0;
+        times.map(|time| run.cell_at(time, &mut start)).collect()
     }
 
     /// A tag's newest sample.
@@ -194,21 +224,67 @@ impl Run {
     }
 
     fn rows(&self, from: i64, to: i64) -> Rows {
+        self.first_rows(from, to, usize::MAX)
+    }
+
+    /// The first `max` samples from `from` to `to`.
+    fn first_rows(&self, from: i64, to: i64, max: usize) -> Rows {
         let mut out = Rows::default();
         if from > to {
             return out;
         }
-        let times = &self.main.times;
-        let mut at = times.partition_point(|t| *t < from);
-        let end = times.partition_point(|t| *t <= to);
+        let mut main = self.within(from, to);
         for (time, cell) in self.late.range(from..=to) {
-            let until = at + times[at..end].partition_point(|t| t < time);
-            out.extend_from(&self.main, at..until);
+            let before = self.main.times[main.clone()].partition_point(|t| t < time);
+            let taken = main.start..main.start + before.min(max - out.len());
+            main.start = taken.end;
+            out.extend_from(&self.main, taken);
+            if out.len() == max {
+                return out;
+            }
             out.push(*time, cell);
-            at = until;
         }
-        out.extend_from(&self.main, at..end);
+        main.end = main.end.min(main.start.saturating_add(max - out.len()));
+        out.extend_from(&self.main, main);
         out
+    }
+
+    /// From when on the last `max` samples from `from` to `to` are.
+    fn start_of_last(&self, from: i64, to: i64, max: usize) -> i64 {
+        if from > to {
+            return from;
+        }
+        let main = self.within(from, to);
+        if main.len() > max && self.late.is_empty() {
+            return self.main.times[main.end - max];
+        }
+        let mut main = self.main.times[main].iter().rev().copied().peekable();
+        let mut late = self.late.range(from..=to).rev().map(|(time, _)| *time).peekable();
+        let mut start = to;
+        for _ in 0..max {
+            let newest = if main.peek() > late.peek() { main.next() } else { late.next() };
+            start = match newest {
+                Some(time) => time,
+                None => return from,
+            };
+        }
+        start
+    }
+
+    /// Where in the columns the samples from `from` to `to` are.
+    fn within(&self, from: i64, to: i64) -> Range<usize> {
+        let start = self.main.times.partition_point(|t| *t < from);
+        start..start + self.main.times[start..].partition_point(|t| *t <= to)
+    }
+
+    /// What the sample of a time says, which is at `start` in the columns or later; moves `start`
+    /// up to it.
+    fn cell_at(&self, time: i64, start: &mut usize) -> Option<Cell> {
+        *start += self.main.times[*start..].partition_point(|t| *t < time);
+        match self.main.times.get(*start) {
+            Some(found) if *found == time => Some(self.main.cell(*start)),
+            _ => self.late.get(&time).cloned(),
+        }
     }
 
     fn newest(&self) -> Row {

@@ -36,7 +36,17 @@ proptest! {
             let expected: Vec<(i64, Cell)> = all.iter().filter(|(t, _)| (from..=to).contains(t)).cloned().collect();
             let rows = memtable.rows(TagId(tag), from, to);
             let read: Vec<(i64, Cell)> = (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect();
-            prop_assert_eq!(read, expected);
+            prop_assert_eq!(&read, &expected);
+            for max in [1, 3, 7, 100] {
+                let some = |end: End| {
+                    let rows = memtable.some_rows(TagId(tag), from, to, max, end);
+                    (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(some(End::First), expected.iter().take(max).cloned().collect::<Vec<_>>());
+                prop_assert_eq!(some(End::Last), expected[expected.len().saturating_sub(max)..].to_vec());
+            }
+            let cells: Vec<Option<Cell>> = (from..=to).map(|time| model.get(&(tag, time)).cloned()).collect();
+            prop_assert_eq!(memtable.cells_at(TagId(tag), from..=to), cells);
             let extent = memtable.extent(TagId(tag));
             prop_assert_eq!(extent.map(|e| (e.rows, e.first_time, e.last_time)),
                 all.first().map(|first| (all.len() as u64, first.0, all[all.len() - 1].0)));
