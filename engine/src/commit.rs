@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::format::{Frame, SampleFrame};
-use crate::generation::{Generation, Late, Pending};
+use crate::generation::{Generation, Late, Notes, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
 use crate::queue::Queued;
@@ -140,15 +140,8 @@ impl Shared {
             generation.enter(mark, frame.received, known);
         }
         let pending = (!late.is_empty()).then(|| {
-            let pending = Arc::new(Pending {
-                view: published.view_before_active(&self.tags.read()),
-                late,
-                source: frame.source.as_ref().map(|m| (Arc::clone(&m.name), m.epoch)),
-                generation: Arc::downgrade(generation),
-                settled: parking_lot::Mutex::new(None),
-            });
-            generation.defer(Arc::clone(&pending));
-            pending
+            let notes = Notes { view: published.view_before_active(&self.tags.read()), late };
+            generation.defer(sequence, frame.source.as_ref(), notes)
         });
         Committed { known, pending }
     }

@@ -107,3 +107,70 @@ fn accepted_samples_are_counted_once() {
     let engine = open(&disk, folder.path().into(), Config::default());
     assert_eq!(engine.status().rows_written, 0, "what is replayed was written before the start");
 }
+
+#[test]
+fn late_samples_of_many_tags_are_looked_up_together() {
+    let Fixture { engine, disk, folder: _folder } = Fixture::new(Config::default());
+    let source = engine.open_source("gateway", "", 1).unwrap();
+    write(&engine, &source, 1, scan(NOW - 5, 200, 1.0));
+    write(&engine, &source, 2, scan(NOW, 200, 1.0));
+    engine.flush().unwrap();
+    let mut batch = scan(NOW - 5, 200, 2.0);
+    batch.blocks.extend(scan(NOW - 3, 150, 2.0).blocks);
+    batch.blocks.extend(scan(NOW, 100, 1.0).blocks);
+    let committed = write(&engine, &source, 3, batch);
+    let before = disk.opened.load(Relaxed);
+    let counts = committed.counts();
+    assert_eq!((counts.replaced, counts.stored, counts.duplicate), (200, 150, 100));
+    let opened = disk.opened.load(Relaxed) - before;
+    assert!(opened <= 4, "the segment was opened {opened} times");
+}
+
+#[test]
+fn counted_frames_are_forgotten() {
+    let Fixture { engine, folder: _folder, .. } = Fixture::new(Config::default());
+    let source = engine.open_source("gateway", "", 1).unwrap();
+    write(&engine, &source, 1, scan(NOW, 1, 1.0));
+    engine.flush().unwrap();
+    let late = |sequence: u64| {
+        let base = NOW - 1000 * i64::try_from(sequence).unwrap();
+        write(&engine, &source, sequence, series((0..1000).map(|i| base + i).collect(), 1.0))
+    };
+    let notes: Vec<_> = (2..12)
+        .map(|sequence| {
+            let committed = late(sequence);
+            let notes = Arc::downgrade(committed.pending.as_ref().expect("they are late"));
+            assert_eq!(committed.counts().stored, 1000);
+            notes
+        })
+        .collect();
+    assert!(notes.iter().all(|notes| notes.upgrade().is_none()), "the books keep what is counted");
+    let unread = late(12);
+    let with_notes = engine.status().memtable_bytes;
+    assert_eq!(unread.counts().stored, 1000);
+    let without = engine.status().memtable_bytes;
+    assert!(with_notes >= without + 1000 * size_of::<Late>(), "{with_notes} bytes, then {without}");
+    engine.flush().unwrap();
+    drop(source);
+    assert_eq!(engine.open_source("gateway", "", 1).unwrap().counts().stored, 11_001);
+}
+
+#[test]
+fn a_flush_counts_what_nobody_has() {
+    let Fixture { engine, folder: _folder, .. } = Fixture::new(Config::default());
+    let source = engine.open_source("gateway", "", 1).unwrap();
+    let nameless = engine.open_source("", "", 0).unwrap();
+    write(&engine, &source, 1, scan(NOW, 2, 1.0));
+    engine.flush().unwrap();
+    for sequence in 2..20 {
+        let time = NOW - i64::try_from(sequence).unwrap();
+        drop(write(&engine, &source, sequence, scan(time, 2, 1.0)));
+    }
+    let kept = write(&engine, &nameless, 1, scan(NOW, 2, 1.0));
+    drop(write(&engine, &nameless, 2, scan(NOW - 100, 2, 1.0)));
+    engine.flush().unwrap();
+    assert_eq!(kept.counts().duplicate, 2, "its view outlives the flush");
+    drop(source);
+    assert_eq!(engine.open_source("gateway", "", 1).unwrap().counts().stored, 38);
+    assert_eq!(engine.status().memtable_bytes, 0);
+}

@@ -178,7 +178,7 @@ impl Shared {
         let published = self.published.read().clone();
         let born = *published.active.born.lock();
         FlushFacts {
-            active_bytes: published.active.memtable.bytes(),
+            active_bytes: published.active.bytes(),
             log_bytes: self.log_bytes.load(Relaxed),
             age: born.map(|born| self.env.clock.monotonic().saturating_sub(born)),
             frozen: published.frozen.len(),
