@@ -96,6 +96,8 @@ pub struct EngineStatus {
     pub memtable_rows: usize,
     /// Bytes of memtables, and of notes about late samples that are not counted yet.
     pub memtable_bytes: usize,
+    /// Bytes of the footers of segments that are kept in memory.
+    pub footer_bytes: usize,
     /// Bytes of the unflushed log.
     pub log_bytes: u64,
     /// Live segments.
@@ -204,6 +206,7 @@ impl Engine {
             tags: shared.tags.read().len(),
             memtable_rows: published.generations().map(|g| g.memtable.row_count()).sum(),
             memtable_bytes: published.generations().map(|g| g.bytes()).sum(),
+            footer_bytes: shared.archive.footer_bytes(),
             log_bytes: shared.log_bytes.load(Relaxed),
             segments: published.base.segments.len(),
             segment_rows: published.base.segments.iter().map(|s| s.rows).sum(),
@@ -403,3 +406,6 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
