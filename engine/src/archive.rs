@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::env::{Env, OpenMode};
+use crate::env::{Disk, Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::crc32c;
+use crate::segment::{Footers, Segment, SegmentMeta};
 
 /// The version of the archive's layout that this engine writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -21,15 +23,18 @@ pub(crate) struct Archive {
     pub dir: PathBuf,
     /// The archive's own number, which its manifest files carry.
     pub id: u64,
+    footers: Arc<Footers>,
+    disk: Arc<dyn Disk>,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
 impl Archive {
-    /// Locks a data directory, initialising a missing or empty one.
+    /// Locks a data directory, initialising a missing or empty one. Footers of its segments take
+    /// `footer_bytes_max` of memory together.
     ///
     /// # Errors
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
-    pub fn open(env: &Env, dir: &Path) -> Result<Archive> {
+    pub fn open(env: &Env, dir: &Path, footer_bytes_max: usize) -> Result<Archive> {
         create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
         let names =
             env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
@@ -40,7 +45,8 @@ impl Archive {
         }
         let lock = lock(env, dir)?;
         let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
-        let archive = Archive { dir: dir.to_owned(), id, _lock: lock };
+        let footers = Arc::new(Footers::new(footer_bytes_max));
+        let archive = Archive { dir: dir.to_owned(), id, footers, disk: Arc::clone(&env.disk), _lock: lock };
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -54,6 +60,17 @@ impl Archive {
 
     pub fn log_dir(&self) -> PathBuf {
         self.dir.join("wal")
+    }
+
+    /// A segment of the archive.
+    pub fn segment(&self, meta: SegmentMeta) -> Arc<Segment> {
+        let (disk, footers) = (Arc::clone(&self.disk), Arc::clone(&self.footers));
+        Arc::new(Segment::sharing(disk, &self.segment_dir(), meta, footers))
+    }
+
+    /// Bytes of memory that the footers of segments take.
+    pub fn footer_bytes(&self) -> usize {
+        self.footers.bytes()
     }
 
     pub fn segment_dir(&self) -> PathBuf {

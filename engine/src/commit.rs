@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::format::{Frame, SampleFrame};
-use crate::generation::{Generation, Late, Pending};
+use crate::generation::{Generation, Late, Notes, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
 use crate::queue::Queued;
@@ -105,6 +105,7 @@ impl Shared {
 
     fn apply_group(&self, committer: &mut Committer, first: u64, group: Vec<Queued>) {
         for (sequence, queued) in (first..).zip(group) {
+            self.counters.add(&queued.frame);
             let committed = self.apply(committer, sequence, queued.frame);
             if let Some(slot) = &queued.slot {
                 slot.leave(true);
@@ -138,17 +139,9 @@ impl Shared {
         if let Some(mark) = &frame.source {
             generation.enter(mark, frame.received, known);
         }
-        self.counters.add(&known);
         let pending = (!late.is_empty()).then(|| {
-            let pending = Arc::new(Pending {
-                view: published.view_before_active(&self.tags.read()),
-                late,
-                source: frame.source.as_ref().map(|m| (Arc::clone(&m.name), m.epoch)),
-                generation: Arc::downgrade(generation),
-                settled: parking_lot::Mutex::new(None),
-            });
-            generation.defer(Arc::clone(&pending));
-            pending
+            let notes = Notes { view: published.view_before_active(&self.tags.read()), late };
+            generation.defer(sequence, frame.source.as_ref(), notes)
         });
         Committed { known, pending }
     }
@@ -208,3 +201,6 @@ fn refuse(group: Vec<Queued>, error: &Error) {
         (queued.done)(Err(error.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

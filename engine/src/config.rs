@@ -3,7 +3,7 @@
 /// Settings of an engine. None of them affects the format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Bytes that memtables, frames in flight and scans may take together.
+    /// Bytes that memtables, frames in flight, footers of segments and scans may take together.
     pub memory_budget: usize,
     /// How far ahead of the clock samples of ordinary tags may lie, in nanoseconds.
     pub max_future: i64,
@@ -13,6 +13,14 @@ pub struct Config {
     pub flush_age: u64,
     /// Unflushed log in bytes at most; a flush begins at a third of it.
     pub log_bytes_max: u64,
+}
+
+impl Config {
+    /// The share of memory that footers of segments have: at about 10 KiB for a million rows,
+    /// the default keeps those of billions.
+    pub(crate) fn footer_bytes_max(&self) -> usize {
+        self.memory_budget / 16
+    }
 }
 
 impl Default for Config {

@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
 use crate::generation::Generation;
-use crate::ingest::{Counts, Sources};
+use crate::ingest::Sources;
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
 use crate::queue::{Queue, Queued};
@@ -81,7 +81,7 @@ struct Health {
     log_full: bool,
 }
 
-/// Samples since the start, by what became of them as far as was known at once.
+/// Samples of the frames that were committed since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
     rows: AtomicU64,
@@ -94,8 +94,10 @@ pub struct EngineStatus {
     pub tags: usize,
     /// Samples in memtables.
     pub memtable_rows: usize,
-    /// Bytes of memtables.
+    /// Bytes of memtables, and of notes about late samples that are not counted yet.
     pub memtable_bytes: usize,
+    /// Bytes of the footers of segments that are kept in memory.
+    pub footer_bytes: usize,
     /// Bytes of the unflushed log.
     pub log_bytes: u64,
     /// Live segments.
@@ -104,7 +106,7 @@ pub struct EngineStatus {
     pub segment_rows: u64,
     /// Bytes of live segments.
     pub segment_bytes: u64,
-    /// Samples accepted since the start.
+    /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
     /// Why nothing is written any more, if so.
     pub latched: Option<String>,
@@ -200,11 +202,11 @@ impl Engine {
         let shared = &self.shared;
         let published = shared.published.read().clone();
         let health = shared.health.read();
-        let memtables = || published.frozen.iter().chain([&published.active]).map(|g| &g.memtable);
         EngineStatus {
             tags: shared.tags.read().len(),
-            memtable_rows: memtables().map(|m| m.row_count()).sum(),
-            memtable_bytes: memtables().map(|m| m.bytes()).sum(),
+            memtable_rows: published.generations().map(|g| g.memtable.row_count()).sum(),
+            memtable_bytes: published.generations().map(|g| g.bytes()).sum(),
+            footer_bytes: shared.archive.footer_bytes(),
             log_bytes: shared.log_bytes.load(Relaxed),
             segments: published.base.segments.len(),
             segment_rows: published.base.segments.iter().map(|s| s.rows).sum(),
@@ -232,6 +234,11 @@ impl Engine {
 }
 
 impl Published {
+    /// All that is not in segments, oldest first.
+    fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        self.frozen.iter().chain([&self.active])
+    }
+
     /// Everything, to be read.
     pub fn view(&self, tags: &Arc<TagTable>) -> ReadView {
         let mut view = self.view_before_active(tags);
@@ -242,7 +249,7 @@ impl Published {
     /// Everything but the active memtable.
     pub fn view_before_active(&self, tags: &Arc<TagTable>) -> ReadView {
         ReadView {
-            segments: self.segments.to_vec(),
+            segments: Arc::clone(&self.segments),
             memtables: self.frozen.iter().map(|g| Arc::clone(&g.memtable)).collect(),
             tags: Arc::clone(tags),
             manifest: self.base.number,
@@ -252,17 +259,14 @@ impl Published {
     /// A tag's newest sample: later writes of the same time win.
     fn newest(&self, tag: TagId) -> Option<Row> {
         let flushed = self.base.newest.get(&tag).cloned();
-        let memtables = self.frozen.iter().chain([&self.active]).filter_map(|g| g.memtable.newest(tag));
+        let memtables = self.generations().filter_map(|g| g.memtable.newest(tag));
         flushed.into_iter().chain(memtables).reduce(|older, newer| if newer.time >= older.time { newer } else { older })
     }
 
     /// Where a source is, as far as its frames are applied.
     pub fn source(&self, name: &str) -> Option<SourceState> {
         let before = self.base.sources.get(name).cloned();
-        self.frozen
-            .iter()
-            .chain([&self.active])
-            .fold(before, |before, generation| generation.source_after(name, before))
+        self.generations().fold(before, |before, generation| generation.source_after(name, before))
     }
 }
 
@@ -379,7 +383,7 @@ impl Shared {
             return Err(error);
         }
         let published = self.published.read().clone();
-        let memory: usize = published.frozen.iter().chain([&published.active]).map(|g| g.memtable.bytes()).sum();
+        let memory: usize = published.generations().map(|g| g.bytes()).sum();
         // What waits in the queue, and the rest of two files, still has to find room in the log.
         let log_bytes_max =
             self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
@@ -394,7 +398,14 @@ impl Shared {
 }
 
 impl Counters {
-    pub fn add(&self, counts: &Counts) {
-        self.rows.fetch_add(counts.rows(), Relaxed);
+    /// Counts what a new frame holds. One that is replayed was counted when it was new.
+    pub fn add(&self, frame: &Frame) {
+        if let Frame::Samples(frame) = frame {
+            let rows: usize = frame.blocks.iter().map(|block| block.rows.len()).sum();
+            self.rows.fetch_add(rows as u64, Relaxed);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

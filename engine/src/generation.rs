@@ -1,20 +1,25 @@
 //! A memtable and the books about the frames in it.
+//!
+//! Invariants:
+//! 1. A frame is in the books as pending, or its counts are with its source's: both change at
+//!    once, so that a flush that settles first misses none and counts none twice.
+//! 2. The books are not held while segments are read.
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::{Arc, Weak};
+mod pending;
+
+pub(crate) use pending::{Late, Notes, Pending};
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use parking_lot::Mutex;
 
-use crate::error::Result;
 use crate::format::SourceMark;
 use crate::ingest::Counts;
 use crate::manifest::SourceState;
 use crate::memtable::Memtable;
-use crate::sample::Cell;
-use crate::scan::ReadView;
-use crate::tag::TagId;
 
 /// The samples between two flushes, with what became of them.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(crate) struct Generation {
     pub born: Mutex<Option<u64>>,
     /// Frames of the log up to here are in this generation or older ones; 0 while it is active.
     frozen_at: AtomicU64,
+    /// Memory of the notes about late samples.
+    notes: AtomicUsize,
     books: Mutex<Books>,
 }
 
@@ -31,8 +38,8 @@ pub(crate) struct Generation {
 struct Books {
     /// Sources that wrote in this generation, with the counts of its frames alone.
     sources: HashMap<Arc<str>, SourceState>,
-    /// Frames whose counts need a look into segments.
-    pending: Vec<Arc<Pending>>,
+    /// Frames of sources whose counts need a look into segments, by log sequence.
+    pending: BTreeMap<u64, Arc<Pending>>,
 }
 
 impl Generation {
@@ -64,19 +71,29 @@ impl Generation {
         state.counts += counts;
     }
 
-    /// Enters a frame that cannot be counted yet.
-    pub fn defer(&self, pending: Arc<Pending>) {
-        self.books.lock().pending.push(pending);
+    /// Enters a frame that cannot be counted yet. Without a source only its writer will ask.
+    pub fn defer(self: &Arc<Self>, sequence: u64, mark: Option<&SourceMark>, notes: Notes) -> Arc<Pending> {
+        self.notes.fetch_add(notes.bytes(), Relaxed);
+        let source = mark.map(|mark| (Arc::clone(&mark.name), mark.epoch));
+        let has_source = source.is_some();
+        let pending = Arc::new(Pending::new(sequence, source, Arc::downgrade(self), notes));
+        if has_source {
+            self.books.lock().pending.insert(sequence, Arc::clone(&pending));
+        }
+        pending
     }
 
     /// Counts what could not be counted before.
     pub fn settle(&self) {
-        loop {
-            // The books are not held while segments are read.
-            let Some(pending) = self.books.lock().pending.last().cloned() else { return };
+        let all: Vec<Arc<Pending>> = self.books.lock().pending.values().cloned().collect();
+        for pending in all {
             pending.settle();
-            self.books.lock().pending.retain(|p| !Arc::ptr_eq(p, &pending));
         }
+    }
+
+    /// Memory of the samples and of the notes about them.
+    pub fn bytes(&self) -> usize {
+        self.memtable.bytes() + self.notes.load(Relaxed)
     }
 
     /// The source's state after this generation, given the one before it.
@@ -94,12 +111,20 @@ impl Generation {
         all
     }
 
-    fn add_late(&self, name: &str, epoch: u64, counts: Counts) {
-        if let Some(state) = self.books.lock().sources.get_mut(name)
+    /// Adds the late samples of a frame to its source's counts, which is pending no more.
+    fn add_late(&self, sequence: u64, name: &str, epoch: u64, counts: Counts) {
+        let mut books = self.books.lock();
+        books.pending.remove(&sequence);
+        if let Some(state) = books.sources.get_mut(name)
             && state.epoch == epoch
         {
             state.counts += counts;
         }
+    }
+
+    /// Notes of so many bytes are there no more.
+    fn give_back(&self, bytes: usize) {
+        self.notes.fetch_sub(bytes, Relaxed);
     }
 }
 
@@ -110,65 +135,4 @@ pub(crate) fn joined(before: Option<&SourceState>, here: &SourceState) -> Source
         state.counts += before.counts;
     }
     state
-}
-
-/// A frame with samples older than the newest of their tag outside the memtable: whether they are
-/// new can only be told from segments, which is done apart from the commit.
-pub(crate) struct Pending {
-    /// What was there before the frame, the frame's own memtable apart.
-    pub view: ReadView,
-    pub late: Vec<Late>,
-    pub source: Option<(Arc<str>, u64)>,
-    pub generation: Weak<Generation>,
-    pub settled: Mutex<Option<Counts>>,
-}
-
-/// A sample that is not in the frame's own memtable.
-pub(crate) struct Late {
-    pub tag: TagId,
-    pub time: i64,
-    pub cell: Cell,
-    pub coerced: bool,
-}
-
-impl Pending {
-    /// The counts of the late samples. Where a segment cannot be read they count as stored: they
-    /// are, and what they replaced is not to be had.
-    pub fn settle(&self) -> Counts {
-        let mut settled = self.settled.lock();
-        if let Some(counts) = *settled {
-            return counts;
-        }
-        let counts = self.count().unwrap_or_else(|error| {
-            tracing::warn!("counting {} late samples as stored: {error}", self.late.len());
-            let coerced = self.late.iter().filter(|late| late.coerced).count() as u64;
-            Counts { stored: self.late.len() as u64, coerced, ..Counts::default() }
-        });
-        if let (Some((name, epoch)), Some(generation)) = (&self.source, self.generation.upgrade()) {
-            generation.add_late(name, *epoch, counts);
-        }
-        *settled = Some(counts);
-        counts
-    }
-
-    fn count(&self) -> Result<Counts> {
-        let mut order: Vec<&Late> = self.late.iter().collect();
-        order.sort_by_key(|late| (late.tag, late.time));
-        let mut counts = Counts::default();
-        for same_tag in order.chunk_by(|a, b| a.tag == b.tag) {
-            let times: Vec<i64> = same_tag.iter().map(|late| late.time).collect();
-            for (late, before) in same_tag.iter().zip(self.view.cells_at(same_tag[0].tag, &times)?) {
-                match before {
-                    None => counts.stored += 1,
-                    Some(cell) if cell == late.cell => {
-                        counts.duplicate += 1;
-                        continue;
-                    }
-                    Some(_) => counts.replaced += 1,
-                }
-                counts.coerced += u64::from(late.coerced);
-            }
-        }
-        Ok(counts)
-    }
 }

@@ -24,6 +24,13 @@ pub(crate) struct Queued {
     pub done: Done,
 }
 
+impl Queued {
+    /// Bytes of memory that it takes: the frame as it will be written and as it will be applied.
+    fn memory(&self) -> usize {
+        self.payload.capacity() + self.frame.memory()
+    }
+}
+
 /// Frames in the order in which the log will have them.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -36,7 +43,9 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    frames: VecDeque<Queued>,
+    /// Each with the memory that it takes.
+    frames: VecDeque<(usize, Queued)>,
+    /// Memory that all of them take.
     bytes: usize,
     closed: bool,
 }
@@ -44,6 +53,7 @@ struct State {
 impl Queue {
     /// Adds a frame if `admit` has no objection: `Ok(false)` lets it wait for room.
     pub fn push(&self, queued: Queued, admit: impl Fn() -> Result<bool>) -> Result<()> {
+        let memory = queued.memory();
         let mut state = self.state.lock();
         loop {
             let fits = state.frames.len() < limits::QUEUE_FRAMES_MAX && state.bytes < limits::QUEUE_BYTES_MAX;
@@ -53,8 +63,8 @@ impl Queue {
             // Room also appears by what this queue is not told of, such as a fallen query.
             self.room.wait_for(&mut state, Duration::from_millis(100));
         }
-        state.bytes += queued.payload.len();
-        state.frames.push_back(queued);
+        state.bytes += memory;
+        state.frames.push_back((memory, queued));
         self.filled.notify_one();
         Ok(())
     }
@@ -64,14 +74,15 @@ impl Queue {
         let mut state = self.state.lock();
         let mut group = Vec::new();
         let mut bytes = 0;
-        while let Some(next) = state.frames.front() {
+        while let Some((_, next)) = state.frames.front() {
             if !group.is_empty() && bytes + next.payload.len() > limits::GROUP_BYTES_MAX {
                 break;
             }
             bytes += next.payload.len();
-            group.extend(state.frames.pop_front());
+            let taken = state.frames.pop_front();
+            state.bytes -= taken.as_ref().map_or(0, |(memory, _)| *memory);
+            group.extend(taken.map(|(_, queued)| queued));
         }
-        state.bytes -= bytes;
         self.room.notify_all();
         group
     }
@@ -96,3 +107,6 @@ impl Queue {
         self.filled.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

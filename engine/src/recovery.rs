@@ -18,12 +18,11 @@ use crate::generation::Generation;
 use crate::jobs::tags_file;
 use crate::limits;
 use crate::manifest::{Edit, Manifest};
-use crate::segment::Segment;
 use crate::tag::TagId;
 use crate::wal::{Log, LogOptions};
 
 pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, RecoveryReport)> {
-    let archive = Archive::open(&env, dir)?;
+    let archive = Archive::open(&env, dir, config.footer_bytes_max())?;
     let mut manifest = Manifest::open(&env, &archive.manifest_dir(), archive.id)?;
     if manifest.state().number == 0 {
         let first = Edit { next_segment_id: 1, ..Edit::default() };
@@ -31,11 +30,7 @@ pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, Reco
     }
     let state = Arc::new(manifest.state().clone());
     let removed = remove_garbage(&env, &archive, &state.segments.iter().map(|s| s.name.as_str()).collect())?;
-    let segments = state
-        .segments
-        .iter()
-        .map(|meta| Arc::new(Segment::new(Arc::clone(&env.disk), &archive.segment_dir(), meta.clone())))
-        .collect();
+    let segments = state.segments.iter().map(|meta| archive.segment(meta.clone())).collect();
     let mut older_newest = Vec::new();
     fold_newest(&mut older_newest, state.newest.iter().map(|(tag, row)| (*tag, row.time)));
     let dirty = match state.tags_file {

@@ -4,6 +4,16 @@ use std::sync::Arc;
 
 use crate::status::Status;
 
+/// Bytes of a time and a value.
+const PLAIN_BYTES: usize = size_of::<i64>() + size_of::<u64>();
+/// Bytes that a text takes beside its letters: its reference counts and the allocator's share.
+pub(crate) const TEXT_BYTES: usize = 32;
+
+/// Bytes that a text takes outside its column.
+pub(crate) fn text_bytes(text: Option<&Arc<str>>) -> usize {
+    text.map_or(0, |text| text.len() + TEXT_BYTES)
+}
+
 /// Samples of one tag, ascending in time, each time once, column by column.
 ///
 /// `values` holds the bits of a double for float tags and of an `i64` for int, bool and digital
@@ -91,19 +101,35 @@ impl Rows {
         push_lazily(&mut self.texts, before, cell.text.clone(), None);
     }
 
-    /// Appends sample `i` of `other`; the caller keeps the order. Says whether it took room in a
-    /// lazy column.
-    pub fn append(&mut self, other: &Rows, i: usize) -> bool {
+    /// Appends sample `i` of `other`; the caller keeps the order. Answers by how many bytes the
+    /// columns grew: the first status or text of a run makes room for those of all before it.
+    pub fn append(&mut self, other: &Rows, i: usize) -> usize {
         let before = self.times.len();
+        let lazy_bytes = self.lazy_bytes();
         self.times.push(other.times[i]);
         self.values.push(other.values[i]);
         if other.present.is_empty() && other.statuses.is_empty() && other.texts.is_empty() && self.is_plain() {
-            return false;
+            return PLAIN_BYTES;
         }
         push_lazily(&mut self.present, before, other.value(i).is_some(), true);
         push_lazily(&mut self.statuses, before, other.status(i).0, 0);
         push_lazily(&mut self.texts, before, other.text(i).cloned(), None);
-        !self.is_plain()
+        PLAIN_BYTES + self.lazy_bytes() - lazy_bytes
+    }
+
+    /// Bytes that the columns take, the letters of texts apart. Room that they hold in reserve
+    /// does not count.
+    pub fn column_bytes(&self) -> usize {
+        self.times.len() * PLAIN_BYTES + self.lazy_bytes()
+    }
+
+    /// Bytes that the samples take, texts included.
+    pub fn memory(&self) -> usize {
+        self.column_bytes() + self.texts.iter().map(|text| text_bytes(text.as_ref())).sum::<usize>()
+    }
+
+    fn lazy_bytes(&self) -> usize {
+        self.present.len() + self.statuses.len() * size_of::<u32>() + self.texts.len() * size_of::<Option<Arc<str>>>()
     }
 
     /// Whether every sample has a value, a Good status and no text, as far as the columns show.

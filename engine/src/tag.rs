@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::sample::text_bytes;
 
 /// A tag's number within one archive, from 1. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -71,6 +72,15 @@ pub struct TagSpec {
     pub states: Vec<(i64, Arc<str>)>,
     /// Whether samples may lie in the future without bound (forecasts, schedules).
     pub future: bool,
+}
+
+impl TagSpec {
+    /// Bytes of memory that its texts take.
+    pub(crate) fn memory(&self) -> usize {
+        let state = |(_, name): &(i64, Arc<str>)| size_of::<(i64, Arc<str>)>() + text_bytes(Some(name));
+        let states: usize = self.states.iter().map(state).sum();
+        self.name.len() + self.unit.len() + self.description.len() + states
+    }
 }
 
 impl TagType {

@@ -106,13 +106,14 @@ impl Collector for EngineMetrics {
     }
 }
 
-fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 9] {
+fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 10] {
     let of = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [
         ("tags", "Tags of the archive", size(status.tags)),
         ("memtable_bytes", "Bytes of unflushed samples in memory", size(status.memtable_bytes)),
         ("memtable_rows", "Unflushed samples in memory", size(status.memtable_rows)),
+        ("footer_bytes", "Bytes of segments' footers in memory", size(status.footer_bytes)),
         ("log_bytes", "Bytes of the log on disk", of(status.log_bytes)),
         ("segments", "Live segments", size(status.segments)),
         ("segment_rows", "Rows of live segments", of(status.segment_rows)),

@@ -63,7 +63,25 @@ pub enum BlockTags {
     Each(Vec<TagId>),
 }
 
+impl Frame {
+    /// Bytes of memory that the decoded frame takes, about.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Frame::Tags(tags) => tags.iter().map(|tag| size_of::<Tag>() + tag.spec.memory()).sum(),
+            Frame::Samples(frame) => frame.blocks.iter().map(FrameBlock::memory).sum(),
+        }
+    }
+}
+
 impl FrameBlock {
+    fn memory(&self) -> usize {
+        let tags = match &self.tags {
+            BlockTags::One(_) => 0,
+            BlockTags::Each(tags) => tags.len() * size_of::<TagId>(),
+        };
+        size_of::<FrameBlock>() + tags + self.rows.memory() + self.coerced.len()
+    }
+
     /// The tag of sample `i`.
     pub fn tag(&self, i: usize) -> TagId {
         match &self.tags {

@@ -11,7 +11,7 @@ use crate::generation::{Generation, joined};
 use crate::limits;
 use crate::manifest::{Edit, SourceState};
 use crate::planner::{FlushFacts, FlushLimits, should_flush};
-use crate::segment::{NewSegment, Segment, SegmentMeta, SegmentWriter};
+use crate::segment::{NewSegment, SegmentMeta, SegmentWriter};
 use crate::tag::TagId;
 
 /// The level of compression at flush: speed counts, merges compress again.
@@ -148,9 +148,7 @@ impl Shared {
     ) {
         let mut published = self.published.write();
         let mut segments = published.segments.to_vec();
-        segments.extend(
-            segment.map(|meta| Arc::new(Segment::new(Arc::clone(&self.env.disk), &self.archive.segment_dir(), meta))),
-        );
+        segments.extend(segment.map(|meta| self.archive.segment(meta)));
         segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
         let frozen = published.frozen.iter().filter(|g| !Arc::ptr_eq(g, generation)).cloned().collect();
         *published = Arc::new(Published {
@@ -178,7 +176,7 @@ impl Shared {
         let published = self.published.read().clone();
         let born = *published.active.born.lock();
         FlushFacts {
-            active_bytes: published.active.memtable.bytes(),
+            active_bytes: published.active.bytes(),
             log_bytes: self.log_bytes.load(Relaxed),
             age: born.map(|born| self.env.clock.monotonic().saturating_sub(born)),
             frozen: published.frozen.len(),

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use parking_lot::RwLock;
 
-use crate::sample::{Cell, Row, Rows};
+use crate::sample::{Cell, Row, Rows, text_bytes};
 use crate::tag::TagId;
 
 /// Samples of all tags, newest write wins.
@@ -47,6 +48,15 @@ pub struct Extent {
     pub last_time: i64,
 }
 
+/// Which samples of many are meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The oldest.
+    First,
+    /// The newest.
+    Last,
+}
+
 /// What a write found at its tag and time in this memtable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
@@ -58,8 +68,10 @@ pub(crate) enum Found {
     Other,
 }
 
-/// Bytes that a sample outside the columns takes, with its share of the tree.
+/// Bytes that a sample outside the columns takes, with its share of the tree, its text apart.
 const LATE_BYTES: usize = 96;
+/// Bytes that a tag id takes, whether it has samples or not, if it is not above all that have.
+const PLACE_BYTES: usize = size_of::<Option<Box<Run>>>();
 /// Bytes that a tag takes before its first sample.
 const RUN_BYTES: usize = size_of::<Run>() + 128;
 
@@ -90,6 +102,26 @@ impl Memtable {
         self.inner.read().run(tag).map_or_else(Rows::default, |run| run.rows(from, to))
     }
 
+    /// The first samples of [`Memtable::rows`], at most `max`, or the last of them; ascending in
+    /// either case. Fewer than `max` are all. The lock, for which writers wait, is held while they
+    /// are copied.
+    pub fn some_rows(&self, tag: TagId, from: i64, to: i64, max: usize, end: End) -> Rows {
+        let inner = self.inner.read();
+        let Some(run) = inner.run(tag) else { return Rows::default() };
+        match end {
+            End::First => run.first_rows(from, to, max),
+            End::Last => run.rows(run.start_of_last(from, to, max), to),
+        }
+    }
+
+    /// What a tag's samples at `times` say, which must ascend; None where there is none.
+    pub fn cells_at(&self, tag: TagId, times: impl Iterator<Item = i64>) -> Vec<Option<Cell>> {
+        let inner = self.inner.read();
+        let Some(run) = inner.run(tag) else { return times.map(|_| None).collect() };
+        let mut start = 0;
+        times.map(|time| run.cell_at(time, &mut start)).collect()
+    }
+
     /// A tag's newest sample.
     pub fn newest(&self, tag: TagId) -> Option<Row> {
         self.inner.read().run(tag).map(|run| run.newest())
@@ -100,7 +132,7 @@ impl Memtable {
         self.inner.read().rows
     }
 
-    /// Memory that the samples take, in bytes.
+    /// Memory that the samples take, in bytes. Room that columns hold in reserve does not count.
     pub fn bytes(&self) -> usize {
         self.inner.read().bytes
     }
@@ -125,6 +157,7 @@ impl MemtableWriter<'_> {
         let inner = &mut *self.0;
         let index = tag.0 as usize;
         if index >= inner.runs.len() {
+            inner.bytes += (index + 1 - inner.runs.len()) * PLACE_BYTES;
             inner.runs.resize_with(index + 1, || None);
         }
         let run = inner.runs[index].get_or_insert_with(|| {
@@ -135,19 +168,12 @@ impl MemtableWriter<'_> {
         if run.main.times.last().is_none_or(|last| *last < time)
             && run.late.last_key_value().is_none_or(|l| *l.0 < time)
         {
-            let text = rows.text(i);
-            inner.bytes += 16 + text.map_or(0, |t| t.len() + 32);
-            if run.main.append(rows, i) {
-                inner.bytes += 4;
-            }
+            inner.bytes += run.main.append(rows, i) + text_bytes(rows.text(i));
             inner.rows += 1;
             return Found::Nothing;
         }
-        let found = run.put_late(time, rows.cell(i));
-        if found == Found::Nothing {
-            inner.rows += 1;
-            inner.bytes += LATE_BYTES;
-        }
+        let found = run.put_late(time, rows.cell(i), &mut inner.bytes);
+        inner.rows += usize::from(found == Found::Nothing);
         found
     }
 }
@@ -159,21 +185,28 @@ impl Inner {
 }
 
 impl Run {
-    fn put_late(&mut self, time: i64, cell: Cell) -> Found {
+    /// Stores a sample that is not the newest, and keeps count of the bytes.
+    fn put_late(&mut self, time: i64, cell: Cell, bytes: &mut usize) -> Found {
         if let Ok(at) = self.main.times.binary_search(&time) {
-            if self.main.cell(at) == cell {
+            let before = self.main.cell(at);
+            if before == cell {
                 return Found::Equal;
             }
+            let column_bytes = self.main.column_bytes();
             self.main.set(at, &cell);
+            *bytes += self.main.column_bytes() - column_bytes + text_bytes(cell.text.as_ref());
+            *bytes -= text_bytes(before.text.as_ref());
             return Found::Other;
         }
         match self.late.entry(time) {
             Entry::Vacant(vacant) => {
+                *bytes += LATE_BYTES + text_bytes(cell.text.as_ref());
                 vacant.insert(cell);
                 Found::Nothing
             }
             Entry::Occupied(mut occupied) if *occupied.get() != cell => {
-                occupied.insert(cell);
+                *bytes += text_bytes(cell.text.as_ref());
+                *bytes -= text_bytes(occupied.insert(cell).text.as_ref());
                 Found::Other
             }
             Entry::Occupied(_) => Found::Equal,
@@ -191,21 +224,67 @@ impl Run {
     }
 
     fn rows(&self, from: i64, to: i64) -> Rows {
+        self.first_rows(from, to, usize::MAX)
+    }
+
+    /// The first `max` samples from `from` to `to`.
+    fn first_rows(&self, from: i64, to: i64, max: usize) -> Rows {
         let mut out = Rows::default();
         if from > to {
             return out;
         }
-        let times = &self.main.times;
-        let mut at = times.partition_point(|t| *t < from);
-        let end = times.partition_point(|t| *t <= to);
+        let mut main = self.within(from, to);
         for (time, cell) in self.late.range(from..=to) {
-            let until = at + times[at..end].partition_point(|t| t < time);
-            out.extend_from(&self.main, at..until);
+            let before = self.main.times[main.clone()].partition_point(|t| t < time);
+            let taken = main.start..main.start + before.min(max - out.len());
+            main.start = taken.end;
+            out.extend_from(&self.main, taken);
+            if out.len() == max {
+                return out;
+            }
             out.push(*time, cell);
-            at = until;
         }
-        out.extend_from(&self.main, at..end);
+        main.end = main.end.min(main.start.saturating_add(max - out.len()));
+        out.extend_from(&self.main, main);
         out
+    }
+
+    /// From when on the last `max` samples from `from` to `to` are.
+    fn start_of_last(&self, from: i64, to: i64, max: usize) -> i64 {
+        if from > to {
+            return from;
+        }
+        let main = self.within(from, to);
+        if main.len() > max && self.late.is_empty() {
+            return self.main.times[main.end - max];
+        }
+        let mut main = self.main.times[main].iter().rev().copied().peekable();
+        let mut late = self.late.range(from..=to).rev().map(|(time, _)| *time).peekable();
+        let mut start = to;
+        for _ in 0..max {
+            let newest = if main.peek() > late.peek() { main.next() } else { late.next() };
+            start = match newest {
+                Some(time) => time,
+                None => return from,
+            };
+        }
+        start
+    }
+
+    /// Where in the columns the samples from `from` to `to` are.
+    fn within(&self, from: i64, to: i64) -> Range<usize> {
+        let start = self.main.times.partition_point(|t| *t < from);
+        start..start + self.main.times[start..].partition_point(|t| *t <= to)
+    }
+
+    /// What the sample of a time says, which is at `start` in the columns or later; moves `start`
+    /// up to it.
+    fn cell_at(&self, time: i64, start: &mut usize) -> Option<Cell> {
+        *start += self.main.times[*start..].partition_point(|t| *t < time);
+        match self.main.times.get(*start) {
+            Some(found) if *found == time => Some(self.main.cell(*start)),
+            _ => self.late.get(&time).cloned(),
+        }
     }
 
     fn newest(&self) -> Row {

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::sample::TEXT_BYTES;
 use crate::status::Status;
 
 fn cell() -> impl Strategy<Value = Cell> {
@@ -35,7 +36,17 @@ proptest! {
             let expected: Vec<(i64, Cell)> = all.iter().filter(|(t, _)| (from..=to).contains(t)).cloned().collect();
             let rows = memtable.rows(TagId(tag), from, to);
             let read: Vec<(i64, Cell)> = (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect();
-            prop_assert_eq!(read, expected);
+            prop_assert_eq!(&read, &expected);
+            for max in [1, 3, 7, 100] {
+                let some = |end: End| {
+                    let rows = memtable.some_rows(TagId(tag), from, to, max, end);
+                    (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(some(End::First), expected.iter().take(max).cloned().collect::<Vec<_>>());
+                prop_assert_eq!(some(End::Last), expected[expected.len().saturating_sub(max)..].to_vec());
+            }
+            let cells: Vec<Option<Cell>> = (from..=to).map(|time| model.get(&(tag, time)).cloned()).collect();
+            prop_assert_eq!(memtable.cells_at(TagId(tag), from..=to), cells);
             let extent = memtable.extent(TagId(tag));
             prop_assert_eq!(extent.map(|e| (e.rows, e.first_time, e.last_time)),
                 all.first().map(|first| (all.len() as u64, first.0, all[all.len() - 1].0)));
@@ -43,4 +54,42 @@ proptest! {
         }
         prop_assert_eq!(memtable.row_count(), model.len());
     }
+}
+
+/// What the samples take, counted anew.
+fn recount(memtable: &Memtable) -> usize {
+    let inner = memtable.inner.read();
+    let text = |text: &Option<std::sync::Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_BYTES);
+    let of_run = |run: &Run| {
+        let main = &run.main;
+        let columns = main.len() * 16 + main.present.len() + main.statuses.len() * 4 + main.texts.len() * 16;
+        let late: usize = run.late.values().map(|cell| LATE_BYTES + text(&cell.text)).sum();
+        RUN_BYTES + columns + main.texts.iter().map(text).sum::<usize>() + late
+    };
+    inner.runs.len() * 8 + inner.runs.iter().flatten().map(|run| of_run(run)).sum::<usize>()
+}
+
+proptest! {
+    #[test]
+    fn every_byte_is_counted(writes in prop::collection::vec((1u32..4, -20i64..20, cell()), 0..200)) {
+        let memtable = Memtable::default();
+        for (sequence, (tag, time, cell)) in (1..).zip(&writes) {
+            let mut rows = Rows::default();
+            rows.push(*time, cell);
+            memtable.write(sequence).put(TagId(*tag), &rows, 0);
+            prop_assert_eq!(memtable.bytes(), recount(&memtable));
+        }
+    }
+}
+
+#[test]
+fn long_texts_and_high_ids_count() {
+    let memtable = Memtable::default();
+    let long = Cell { value: None, text: Some("x".repeat(30_000).into()), status: Status::BAD };
+    for (sequence, time) in (1..).zip([100, 5, 4, 3]) {
+        let mut rows = Rows::default();
+        rows.push(time, &long);
+        memtable.write(sequence).put(TagId(100_000), &rows, 0);
+    }
+    assert!(memtable.bytes() > 4 * 30_000 + 8 * 100_000, "{} bytes", memtable.bytes());
 }

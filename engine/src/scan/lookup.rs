@@ -110,24 +110,12 @@ impl Lookup<'_> {
             let Some(extent) = memtable.extent(tag) else { continue };
             let within = |place: &usize| (extent.first_time..=extent.last_time).contains(&self.time(*place));
             let of_tag: Vec<usize> = of_tag.into_iter().filter(within).collect();
-            let density = extent.rows as f64 / extent.last_time.abs_diff(extent.first_time).max(1) as f64;
             for stretch in of_tag.chunks(self.sizes.batch) {
-                self.copy_from_memory(memtable, tag, stretch, density);
+                let cells = memtable.cells_at(tag, stretch.iter().map(|place| self.wanted[*place].1));
+                for (place, cell) in stretch.iter().zip(cells) {
+                    self.found[*place] = cell;
+                }
             }
-        }
-    }
-
-    /// Copies rows of a memtable that has so many a nanosecond: in one go where they are about as
-    /// dense as those, else one by one.
-    fn copy_from_memory(&mut self, memtable: &Memtable, tag: TagId, missing: &[usize], density: f64) {
-        let (from, to) = (self.time(missing[0]), self.time(missing[missing.len() - 1]));
-        let expected = to.abs_diff(from) as f64 * density;
-        let step = if expected <= 16.0 * missing.len() as f64 { missing.len() } else { 1 };
-        for stretch in missing.chunks(step) {
-            let (from, to) = (self.time(stretch[0]), self.time(stretch[stretch.len() - 1]));
-            let rows = memtable.rows(tag, from, to);
-            let found = &mut self.found;
-            match_times(self.wanted, stretch, &rows.times, |place, row| found[place] = Some(rows.cell(row)));
         }
     }
 

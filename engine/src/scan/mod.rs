@@ -42,7 +42,7 @@ use source::{Reading, Sizes};
 #[derive(Clone)]
 pub struct ReadView {
     /// Ascending in their last sequence.
-    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) segments: Arc<[Arc<Segment>]>,
     /// Oldest first; all newer than the segments.
     pub(crate) memtables: Vec<Arc<Memtable>>,
     pub(crate) tags: Arc<TagTable>,

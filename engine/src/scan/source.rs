@@ -8,7 +8,7 @@ use super::inventory::{Origin, TagSource};
 use super::spec::{Order, QualitySet, ScanSpec};
 use crate::error::Result;
 use crate::limits::{PAGE_ROWS, SCAN_BATCH_ROWS};
-use crate::memtable::Memtable;
+use crate::memtable::{End, Memtable};
 use crate::sample::Rows;
 use crate::segment::{Columns, ReadMetrics, RowReader, Segment, TagRun};
 use crate::tag::TagId;
@@ -80,20 +80,14 @@ impl Reading {
                 reader: None,
                 metrics: Arc::clone(&self.metrics),
             }),
-            Origin::Memtable(memtable, extent) => {
-                let chunk = self.rows_hint.clamp(self.sizes.batch.min(64) as u64, self.sizes.batch as u64);
-                let span = source.last.abs_diff(source.first);
-                let share = u128::from(span) * u128::from(chunk) / u128::from(extent.rows.max(1));
-                let small = extent.rows <= chunk;
-                Box::new(MemtableSource {
-                    memtable: Arc::clone(memtable),
-                    tag: source.tag,
-                    left: Some((source.first, source.last)),
-                    chunk,
-                    width: if small { u64::MAX } else { u64::try_from(share).unwrap_or(u64::MAX) },
-                    order: self.order,
-                })
-            }
+            Origin::Memtable(memtable, _) => Box::new(MemtableSource {
+                memtable: Arc::clone(memtable),
+                tag: source.tag,
+                left: Some((source.first, source.last)),
+                chunk: usize::try_from(self.rows_hint).unwrap_or(usize::MAX).max(64).min(self.sizes.batch),
+                chunk_max: self.sizes.batch,
+                order: self.order,
+            }),
         }
     }
 }
@@ -190,43 +184,35 @@ impl Source for SegmentSource {
     }
 }
 
-/// A tag of a memtable, copied a stretch of time at a time.
+/// A tag of a memtable, copied some rows at a time.
 struct MemtableSource {
     memtable: Arc<Memtable>,
     tag: TagId,
     /// Times not read yet.
     left: Option<(i64, i64)>,
-    /// Rows that a stretch should have, roughly.
-    chunk: u64,
-    /// Nanoseconds of the next stretch, beyond its first.
-    width: u64,
+    /// Rows of the next copy: what the limit needs first, then more and more.
+    chunk: usize,
+    chunk_max: usize,
     order: Order,
 }
 
 impl Source for MemtableSource {
     fn next(&mut self) -> Result<Option<Rows>> {
-        while let Some((from, to)) = self.left {
-            let (a, b) = match self.order {
-                Order::Ascending => (from, to.min(from.saturating_add_unsigned(self.width))),
-                Order::Descending => (from.max(to.saturating_sub_unsigned(self.width)), to),
-            };
-            self.left = match self.order {
-                Order::Ascending => b.checked_add(1).filter(|next| *next <= to).map(|next| (next, to)),
-                Order::Descending => a.checked_sub(1).filter(|next| *next >= from).map(|next| (from, next)),
-            };
-            let mut rows = self.memtable.rows(self.tag, a, b);
-            let count = rows.len() as u64;
-            if count > self.chunk * 2 {
-                self.width /= 2;
-            } else if count < self.chunk {
-                self.width = self.width.saturating_mul(4).max(1);
-            }
-            if count > 0 {
-                arrange(&mut rows, self.order);
-                return Ok(Some(rows));
-            }
-        }
-        Ok(None)
+        let Some((from, to)) = self.left else { return Ok(None) };
+        let end = if self.order == Order::Ascending { End::First } else { End::Last };
+        let mut rows = self.memtable.some_rows(self.tag, from, to, self.chunk, end);
+        let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) else {
+            self.left = None;
+            return Ok(None);
+        };
+        self.left = match end {
+            End::First => last.checked_add(1).map(|next| (next, to)),
+            End::Last => first.checked_sub(1).map(|next| (from, next)),
+        };
+        self.left = self.left.filter(|(from, to)| rows.len() == self.chunk && from <= to);
+        self.chunk = self.chunk.saturating_mul(4).min(self.chunk_max);
+        arrange(&mut rows, self.order);
+        Ok(Some(rows))
     }
 }
 

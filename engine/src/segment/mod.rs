@@ -21,6 +21,7 @@ pub mod decimal;
 mod decode;
 mod directory;
 mod fetch;
+mod footers;
 mod group;
 mod output;
 mod page;
@@ -42,6 +43,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use footers::Footers;
 
 pub use directory::{RunScale, Stored, TagRun};
 pub use reader::Segment;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::directory::{TagRun, decode_block};
 use super::fetch::read_error;
+use super::footers::Footers;
 use super::rows::RowReader;
 use super::schema::NANOS_PER_MILLI;
 use super::tail::Tail;
@@ -21,7 +22,7 @@ use crate::{Error, Result};
 const DIRECTORY_READ_BYTES: u64 = 1 << 20;
 
 /// A segment. Making one opens nothing; the first read verifies the file's tail and keeps what
-/// it says. No file stays open between reads.
+/// it says as long as there is room. No file stays open between reads.
 pub struct Segment(Arc<Inner>);
 
 /// What a segment and its readers share.
@@ -29,14 +30,21 @@ pub(super) struct Inner {
     disk: Arc<dyn Disk>,
     pub path: PathBuf,
     pub meta: SegmentMeta,
-    tail: Mutex<Option<Arc<Tail>>>,
+    footers: Arc<Footers>,
+    /// Held while the tail is read, so that it is read once whoever asks.
+    loading: Mutex<()>,
 }
 
 impl Segment {
-    /// The segment `meta` in the folder `dir`.
+    /// The segment `meta` in the folder `dir`, which keeps its footer once it is read.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta) -> Segment {
+        Segment::sharing(disk, dir, meta, Arc::new(Footers::new(usize::MAX)))
+    }
+
+    /// The segment `meta` in the folder `dir`, whose footer is kept among others.
+    pub(crate) fn sharing(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta, footers: Arc<Footers>) -> Segment {
         let path = dir.join(&meta.name);
-        Segment(Arc::new(Inner { disk, path, meta, tail: Mutex::new(None) }))
+        Segment(Arc::new(Inner { disk, path, meta, footers, loading: Mutex::new(()) }))
     }
 
     /// What the manifest says of it.
@@ -53,14 +61,15 @@ impl Segment {
         &self.0
     }
 
-    /// Bytes of memory that its footer takes; 0 before the first read and after [`Segment::forget`].
+    /// Bytes of memory that its footer takes; 0 before the first read, after [`Segment::forget`],
+    /// and when footers of other segments took its room.
     pub fn memory(&self) -> usize {
-        self.0.tail.lock().as_ref().map_or(0, |tail| tail.memory())
+        self.0.footers.bytes_of(self.0.meta.id)
     }
 
     /// Gives the memory of its footer back; the next read fetches it again.
     pub fn forget(&self) {
-        *self.0.tail.lock() = None;
+        self.0.footers.forget(self.0.meta.id);
     }
 
     /// What it holds of a tag. Reads one block of the directory.
@@ -108,8 +117,7 @@ impl Segment {
         if from <= run.first_time && to >= run.last_time {
             return Ok(run.rows.clone());
         }
-        let kept = self.0.tail.lock().clone();
-        let tail = match kept {
+        let tail = match self.0.footers.get(self.0.meta.id) {
             Some(tail) => tail,
             None => self.0.tail(&self.0.open()?)?,
         };
@@ -230,6 +238,13 @@ fn first_not(numbers: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
     low
 }
 
+impl Drop for Inner {
+    /// Nobody will ask for the footer of a segment that is gone.
+    fn drop(&mut self) {
+        self.footers.forget(self.meta.id);
+    }
+}
+
 impl Inner {
     /// Opens the file.
     pub fn open(&self) -> Result<Arc<dyn File>> {
@@ -238,10 +253,21 @@ impl Inner {
 
     /// The verified tail.
     pub fn tail(&self, file: &Arc<dyn File>) -> Result<Arc<Tail>> {
-        let mut kept = self.tail.lock();
-        if let Some(tail) = &*kept {
-            return Ok(tail.clone());
+        let kept = || self.footers.get(self.meta.id);
+        if let Some(tail) = kept() {
+            return Ok(tail);
         }
+        let _one_at_a_time = self.loading.lock();
+        if let Some(tail) = kept() {
+            return Ok(tail);
+        }
+        let tail = Arc::new(self.load_tail(file)?);
+        self.footers.keep(self.meta.id, Arc::clone(&tail));
+        Ok(tail)
+    }
+
+    /// Reads and verifies the tail.
+    fn load_tail(&self, file: &Arc<dyn File>) -> Result<Tail> {
         let meta = &self.meta;
         let length = file.len().map_err(|error| Error::io("measuring", &self.path, &error))?;
         if length != meta.bytes {
@@ -255,9 +281,7 @@ impl Inner {
         if bytes.len() as u64 != range.end.saturating_sub(range.start) || crc32c(&bytes) != meta.tail_crc {
             return Err(Error::damaged(&self.path, meta.tail_offset, "the checksum of the file's tail does not match"));
         }
-        let tail = Arc::new(Tail::parse(&self.path, meta, &bytes)?);
-        *kept = Some(tail.clone());
-        Ok(tail)
+        Tail::parse(&self.path, meta, &bytes)
     }
 
     /// The runs in some blocks of the tag directory.

@@ -168,7 +168,8 @@ impl Tail {
     pub fn memory(&self) -> usize {
         let pages: usize = self.groups.iter().map(|group| group.pages.len()).sum();
         let page = size_of::<PageRows>() + COLUMNS * size_of::<Place>();
-        pages * page
+        size_of::<Tail>()
+            + pages * page
             + self.groups.len() * size_of::<Group>()
             + self.sums.len() * size_of::<u32>()
             + self.blocks.len() * size_of::<BlockPlace>()

@@ -46,17 +46,17 @@ impl Archive {
     pub(super) fn new(sources: &[Vec<Series>], segments: usize) -> Archive {
         let mut model = Model::new();
         let folder = tempfile::tempdir().unwrap();
-        let mut view =
-            ReadView { segments: Vec::new(), memtables: Vec::new(), tags: Arc::new(TagTable::default()), manifest: 7 };
+        let (mut files, mut memtables) = (Vec::new(), Vec::new());
         for (sequence, series) in (1u64..).zip(sources) {
             let rows = rows_of(series, sequence);
-            if view.segments.len() < segments {
-                view.segments.push(segment(sequence, folder.path(), &rows));
+            if files.len() < segments {
+                files.push(segment(sequence, folder.path(), &rows));
             } else {
-                view.memtables.push(memtable(sequence, &rows));
+                memtables.push(memtable(sequence, &rows));
             }
             model.extend(rows);
         }
+        let view = ReadView { segments: files.into(), memtables, tags: Arc::new(TagTable::default()), manifest: 7 };
         Archive { view, model, _folder: folder }
     }
 

@@ -1,4 +1,5 @@
 mod fixture;
+mod memory;
 
 use std::sync::Arc;
 
