@@ -7,8 +7,11 @@ WITH newest AS (
     FROM read_parquet('tagus-data/segments/*.parquet', union_by_name = true, filename = true)
     QUALIFY row_number() OVER (PARTITION BY tag_id, time, time_ns ORDER BY filename DESC) = 1
 ), states AS (
-    SELECT tag_id, try_cast(split_part(state, '=', 1) AS BIGINT) AS code, substr(state, strpos(state, '=') + 1) AS name
-    FROM (SELECT tag_id, unnest(string_split(states, ',')) AS state FROM tags WHERE states <> '')
+    SELECT
+        tag_id,
+        try_cast(split_part(state, '=', 1) AS BIGINT) AS code,
+        regexp_replace(substr(state, strpos(state, '=') + 1), '\\(.)', '\1', 'g') AS name
+    FROM (SELECT tag_id, unnest(regexp_extract_all(states, '(?:[^,\\]|\\.)+')) AS state FROM tags)
 )
 SELECT
     tags.tag,

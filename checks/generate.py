@@ -11,14 +11,14 @@ import pathlib
 import random
 import sys
 
-TAGS = """tag,type,unit,description,interpolation,low,high,states,future
+TAGS = r"""tag,type,unit,description,interpolation,low,high,states,future
 GEN.Flow,float,m3/h,decimals,,0,250,,
 GEN.Odd,float64,,"doubles of every kind, with a comma",step,,,,
 GEN.Narrow,float32,bar,shortest decimals,,,,,
 GEN.Count,int64,,whole numbers,linear,,,,
 GEN.Serial,int,,beyond 2^53,,,,,
 GEN.Run,bool,,switch,,,,,
-GEN.Valve,digital,,declared states,,,,"0=Closed,1=Open",
+GEN.Valve,digital,,declared states,,,,"0=Closed,1=Open,4=Shut\, late\; or not,5=a\=b\\c",
 GEN.Mode,enum,,states that come as they come,,,,,
 GEN.Recipe,text,,strings,,,,,
 GEN.Note,string,,strings that look like other things,,,,,
@@ -67,9 +67,9 @@ def numbers(random_, kind):
     if kind == "GEN.Run":
         return random_.choice(["0", "1", "true", "false", "True", "FALSE"])
     if kind == "GEN.Valve":
-        return random_.choice(["Closed", "Open", "0", "1", "7", "Travel", "Stuck"])
+        return random_.choice(["Closed", "Open", "0", "1", "7", "Travel", "Stuck", "Shut, late; or not", "a=b\\c"])
     if kind == "GEN.Mode":
-        return random_.choice(["Auto", "Manual", "Cascade", "Local = hand", "Störung"])
+        return random_.choice(["Auto", "Manual", "Cascade", "Local = hand", "Störung", "A, B", "1;2", "x\\", "\\,="])
     if kind == "GEN.Recipe":
         return random_.choice(["R-17", 'the "new" one', "a, b", "two\nlines", "Ω ≥ 3", "R-18"])
     if kind == "GEN.Note":
@@ -151,6 +151,17 @@ def undeclared():
     return [[*row, ""] for row in rows]
 
 
+def far_apart():
+    """Tags whose deciding value comes long after their first row: rows for the start, and for the end."""
+    ns = START * 10**6
+    early = [["FAR.Word", ns, "", "192"], ["FAR.Switch", ns, "Bad", "0"], ["FAR.Number", ns, "Scan Timeout", "0"]]
+    late = [
+        ["FAR.Word", ns + 1, "stopped", "0"], ["far.word", ns + 2, "ready", "192"], ["FAR.Word", ns + 3, "17", "192"],
+        ["FAR.Switch", ns + 1, "true", "192"], ["FAR.Number", ns + 1, "17", "192"], ["FAR.Number", ns + 2, "ready", "192"],
+    ]
+    return [[*row, ""] for row in early], [[*row, ""] for row in late]
+
+
 def rejected():
     """Rows that no historian should keep, as they stand in the file."""
     time = stamp(START * 10**6, 0)
@@ -175,6 +186,8 @@ def generate(folder, seed=20260101):
     repeat(random_, rows)
     shuffle(random_, rows)
     rows[100:100] = undeclared()
+    early, late = far_apart()
+    rows = early + rows + late
     rows = [[row[0], stamp(row[1], random_.randrange(3)), *row[2:]] for row in rows]
     for row in rejected():
         rows.insert(random_.randrange(len(rows)), row)

@@ -23,6 +23,7 @@ import doors
 import lib
 
 TAGS = 200
+WHOLE = "whole.numbers"
 START = 1_420_070_400_000  # 2015-01-01T00:00:00Z in milliseconds
 
 
@@ -40,18 +41,22 @@ class Load:
         final = value.copy()
         final[changed] += 1
         place = numpy.concatenate([numpy.arange(rows), chosen + generator.integers(1, 50_000, len(chosen)) + 0.5])
+        # One row in 500 is for a tag that takes whole numbers only, and is rejected.
+        refused = generator.integers(0, rows, rows // 500) + generator.random(rows // 500)
+        place = numpy.concatenate([place, refused])
         order = numpy.argsort(place, kind="stable")
-        source = numpy.concatenate([numpy.arange(rows), chosen])[order]
-        written = numpy.concatenate([value, final[chosen]])[order]
+        source = numpy.concatenate([numpy.arange(rows), chosen, refused.astype(int)])[order]
+        written = numpy.concatenate([value, final[chosen], numpy.full(len(refused), 0.5)])[order]
+        kept = order < rows + len(chosen)
         self.path = path
         self.contents = pandas.DataFrame({"tag": tag, "time": (START + second * 1000) * 10**6, "value": final})
         stored, replaced, duplicate = rows, len(changed), len(chosen) - len(changed)
         self.counts = dict(
-            rows=rows + len(chosen), stored=stored, replaced=replaced, duplicate=duplicate, reduced=0, coerced=0, rejected=0
+            rows=len(order), stored=stored, replaced=replaced, duplicate=duplicate, reduced=0, coerced=0, rejected=len(refused)
         )
-        names = pyarrow.array([f"kill.{i:03}" for i in range(TAGS)])
+        names = pyarrow.array([f"kill.{i:03}" for i in range(TAGS)] + [WHOLE])
         columns = {
-            "tag": names.take(pyarrow.array(tag[source])),
+            "tag": names.take(pyarrow.array(numpy.where(kept, tag[source], TAGS))),
             "timestamp": pyarrow.array(self.contents["time"].to_numpy()[source] // 10**6).cast(pyarrow.timestamp("ms", "UTC")),
             "value": pyarrow.array(written),
         }
@@ -93,11 +98,13 @@ class SmallWriter(threading.Thread):
 
 def start_import(server, load):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TAGUS_")} | {"TAGUS_URL": server.url}
-    command = [str(lib.BINARY), "import", str(load.path)]
+    rejects = load.path.with_suffix(".rejects.csv")
+    rejects.unlink(missing_ok=True)
+    command = [str(lib.BINARY), "import", str(load.path), "--rejects", str(rejects)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(report, what, process, expected):
+def finish(report, what, process, load):
     """Waits for an import and holds its accounting to what it has to be."""
     try:
         out, err = process.communicate(timeout=600)
@@ -107,7 +114,11 @@ def finish(report, what, process, expected):
         return
     ok = report.check(f"{what}: exit status 0", process.returncode == 0, err[-500:])
     if ok:
-        report.equal(f"{what}: accounting line", lib.accounting(out), expected)
+        report.equal(f"{what}: accounting line", lib.accounting(out), load.counts)
+        rejects = pandas.read_csv(load.path.with_suffix(".rejects.csv"))
+        lines, reasons = rejects["line"].nunique(), rejects["reason"].str.contains("no whole number").sum()
+        wanted = (load.counts["rejected"],) * 3
+        report.equal(f"{what}: each rejected row once in --rejects, with its reason", (len(rejects), lines, reasons), wanted)
 
 
 def compare(report, what, server, loads):
@@ -127,13 +138,15 @@ def kill_server(report, arguments, folder, dice, generator):
     """Part one: the server dies, the import goes on."""
     load = Load(folder / "load-0.csv", arguments.rows, 0, generator)
     with lib.Server(folder / "quiet") as quiet:
+        quiet.must("tags", "create", WHOLE, "--type", "int64")
         began = time.monotonic()
-        finish(report, "an uninterrupted import", start_import(quiet, load), load.counts)
+        finish(report, "an uninterrupted import", start_import(quiet, load), load)
         quiet_seconds = time.monotonic() - began
         quiet.stop()
     report.note(f"uninterrupted: {load.counts['rows']} rows in {quiet_seconds:.1f} s")
     loads, kills, checks_failed = [], 0, []
     with lib.Server(folder / "data") as server:
+        server.must("tags", "create", WHOLE, "--type", "int64")
         writer = SmallWriter(server)
         writer.start()
         while kills < arguments.kills and len(loads) < 100:
@@ -151,7 +164,7 @@ def kill_server(report, arguments, folder, dice, generator):
                 trouble = writer.missing()
                 if trouble:
                     checks_failed.append(f"kill {kills}: {trouble}")
-            finish(report, f"import {len(loads)}, {kills - kills_before} kills", process, load.counts)
+            finish(report, f"import {len(loads)}, {kills - kills_before} kills", process, load)
         writer.ended.set()
         writer.join(120)
         report.check(f"{kills} kills during imports", kills >= arguments.kills, kills)
@@ -177,6 +190,7 @@ def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
     load = Load(folder / "load.csv", arguments.rows, 200, generator, copies=0)
     rows = load.counts["rows"]
     with lib.Server(folder / "other") as server:
+        server.must("tags", "create", WHOLE, "--type", "int64")
         for _ in range(arguments.import_kills):
             process = start_import(server, load)
             time.sleep(dice.uniform(0.05, 0.6 * quiet_seconds))
@@ -188,7 +202,8 @@ def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
         report.check("a restarted import ends", bool(counts), err[-500:])
         report.note(f"restarted import: {counts}, {there} samples seen before it")
         sums = (counts.get("stored", 0) + counts.get("duplicate", 0), counts.get("replaced"), counts.get("rejected"))
-        report.equal("stored and duplicate make up all rows, nothing is replaced or rejected", sums, (rows, 0, 0))
+        rejected = load.counts["rejected"]
+        report.equal("stored, duplicate and rejected make up all rows, nothing is replaced", sums, (rows - rejected, 0, rejected))
         report.check("what was seen before counts as duplicate", counts.get("duplicate", -1) >= there, counts)
         compare(report, "after the restarts", server, [load])
         server.stop()

@@ -19,6 +19,8 @@ SHARED = pathlib.Path(os.environ.get("TAGUS_SHARED", ROOT.parent / "shared")).re
 CACHE = pathlib.Path(os.environ.get("TAGUS_CHECKS_CACHE", pathlib.Path.home() / ".cache/tagus/target/checks"))
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/tagus/target"))
 BINARY = pathlib.Path(os.environ.get("TAGUS_BIN", TARGET / "release/tagus"))
+# Commands keep the names of their sources there, and nothing in the home of whoever runs this.
+os.environ["XDG_STATE_HOME"] = str(CACHE.resolve() / "state")
 
 ACCOUNTING = re.compile(
     r"rows=(?P<rows>\d+) stored=(?P<stored>\d+) replaced=(?P<replaced>\d+) duplicate=(?P<duplicate>\d+) "

@@ -11,6 +11,8 @@ import gzip
 import pathlib
 import time
 
+import pandas
+
 import doors
 import front
 import generate
@@ -126,6 +128,36 @@ def export_and_import(report, name, server, world, folder):
                 second.stop()
 
 
+def check_undeclared_refused(report, folder):
+    """A server that creates no tags refuses their samples, wherever their first values stand."""
+    config = folder / "no-auto-create.toml"
+    config.write_text("auto_create = false\n")
+    data = folder / "undeclared.csv"
+    rows = "".join(f"known,{second},{second}\n" for second in range(20_000))
+    data.write_text(f"tag,time,value\nA,1,\n{rows}A,2,ready\n")
+    with report.guard("undeclared tags"), lib.Server(folder / "no-auto-create", config) as server:
+        server.must("tags", "create", "known", "--type", "float64")
+        rejects = folder / "undeclared-rejects.csv"
+        done = server.must("import", data, "--time-unit", "s", "--rejects", rejects)
+        wanted = dict(rows=20_002, stored=20_000, replaced=0, duplicate=0, reduced=0, coerced=0, rejected=2)
+        report.equal("auto_create = false: undeclared tags are rejected", lib.accounting(done), wanted)
+        report.equal("auto_create = false: reasons", rejects.read_text().count("auto_create is off"), 2)
+        report.equal("auto_create = false: no tag is created", server.must("tags", "list", "--format", "csv").count("\n"), 2)
+
+
+def check_export_numbers(report, folder):
+    """Other tools find numbers in an exported Parquet file, and the digits of large integers."""
+    with report.guard("export for other tools"), lib.Server(folder / "numbers") as server:
+        server.must("tags", "create", "big", "--type", "int64")
+        server.must("write", "-", stdin="n,2024-01-01T00:00:00Z,1.5\nn,2024-01-01T00:00:01Z,2.5\nbig,2024-01-01T00:00:00Z,9007199254740993\n")
+        path = folder / "numbers.parquet"
+        server.must("export", "--tags", "*", "--from", "2024-01-01", "--to", "2025-01-01", "-o", path)
+        frame = pandas.read_parquet(path)
+        report.equal("pandas finds the columns of samples", list(frame.columns), ["tag", "time", "value", "text", "quality", "status"])
+        report.equal("pandas computes with values", frame[frame.tag == "n"].value.mean(), 2.0)
+        report.equal("digits of an integer beyond 2^53", list(frame[frame.tag == "big"].text), ["9007199254740993"])
+
+
 def check_empty_texts(report, folder):
     """An empty string is a value of a text tag, an empty cell is none; exports keep them apart."""
     with report.guard("empty texts"), lib.Server(folder / "texts") as server:
@@ -168,6 +200,8 @@ def main():
                 part.mkdir()
                 run_set(report, name, data, part)
         check_empty_texts(report, folder)
+        check_undeclared_refused(report, folder)
+        check_export_numbers(report, folder)
         front.check_front(report, folder)
     report.end()
 

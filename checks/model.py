@@ -40,9 +40,10 @@ class Tag:
         # (value, text, status) by nanoseconds; the value is a float, an int or None.
         self.samples = {}
         self.states = {}
-        for pair in filter(None, states.split(",")):
+        # A backslash before a character takes its meaning away.
+        for pair in re.findall(r"(?:[^,;\\]|\\.)+", states):
             code, state = pair.split("=", 1)
-            self.states[state] = int(code)
+            self.states[re.sub(r"\\(.)", r"\1", state)] = int(code)
 
     def new_state(self, word):
         self.states[word] = max(self.states.values(), default=-1) + 1

@@ -8,11 +8,14 @@
 //! 2. Every sample is in exactly one block.
 //! 3. A tag's first samples are a series, in the order they were written: an undeclared tag gets
 //!    its type from the first of them.
+//! 4. A tag's words are a series in every run, in the order they were written: a digital tag gives
+//!    new ones its next codes. Numbers that came as text go either way.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::block::{Block, Column, Kind, Sample, Shape, squeeze};
+use crate::value::Value;
 
 /// Memory kept from batch to batch.
 #[derive(Default)]
@@ -71,13 +74,16 @@ impl Shaper {
     /// The blocks of `samples`, which count from 0 in `origins`; at most `u32::MAX` of them.
     pub fn shape(&mut self, samples: Vec<Sample>) -> Vec<Block> {
         let mut blocks = Vec::new();
+        let kinds: Vec<Kind> = samples.iter().map(|sample| self.kind(sample)).collect();
+        let mut kinds = &kinds[..];
         let mut rest = samples;
         let mut first = 0;
         let tags: Vec<u32> = rest.iter().map(|sample| sample.tag).filter(|tag| !self.is_known(*tag)).collect();
         while !rest.is_empty() {
-            let run = self.unambiguous(&rest);
+            let run = self.unambiguous(&rest, kinds);
             let later = rest.split_off(run);
-            self.shape_run(rest, first, &mut blocks);
+            self.shape_run(rest, &kinds[..run], first, &mut blocks);
+            kinds = &kinds[run..];
             first += run as u32;
             rest = later;
         }
@@ -94,22 +100,31 @@ impl Shaper {
         self.known.get(tag as usize).is_some_and(|known| *known)
     }
 
+    /// The kind by which a sample is grouped. First samples are a series anyway, in which words
+    /// and other texts have to keep their order.
+    fn kind(&self, sample: &Sample) -> Kind {
+        match &sample.value {
+            Value::Text(text) if self.is_known(sample.tag) && !is_number(text) => Kind::Word,
+            value => Kind::of(value),
+        }
+    }
+
     /// How many of the first samples hold no tag and time with two kinds of value; at least one.
-    fn unambiguous(&mut self, samples: &[Sample]) -> usize {
+    fn unambiguous(&mut self, samples: &[Sample], kinds: &[Kind]) -> usize {
         // Most batches are of one kind throughout.
-        if samples.iter().all(|sample| Kind::of(&sample.value) == Kind::of(&samples[0].value)) {
+        if kinds.iter().all(|kind| *kind == kinds[0]) {
             return samples.len();
         }
         let mut mixed = false;
-        for sample in samples {
+        for (sample, kind) in samples.iter().zip(kinds) {
             let tag = sample.tag as usize;
             if self.tag_kinds.len() <= tag {
                 self.tag_kinds.resize(tag + 1, 0);
             }
-            self.tag_kinds[tag] |= 1 << Kind::of(&sample.value) as u8;
+            self.tag_kinds[tag] |= 1 << *kind as u8;
             mixed |= !self.tag_kinds[tag].is_power_of_two();
         }
-        let run = if mixed { self.first_conflict(samples) } else { samples.len() };
+        let run = if mixed { self.first_conflict(samples, kinds) } else { samples.len() };
         for sample in samples {
             self.tag_kinds[sample.tag as usize] = 0;
         }
@@ -118,18 +133,17 @@ impl Shaper {
 
     /// The first sample whose tag and time came before with another kind; only tags with several
     /// kinds need to be looked at.
-    fn first_conflict(&self, samples: &[Sample]) -> usize {
+    fn first_conflict(&self, samples: &[Sample], kinds: &[Kind]) -> usize {
         let mut seen = HashMap::new();
-        let conflict = samples.iter().position(|sample| {
-            let kind = Kind::of(&sample.value);
+        let conflict = samples.iter().zip(kinds).position(|(sample, kind)| {
             !self.tag_kinds[sample.tag as usize].is_power_of_two()
                 && *seen.entry((sample.tag, sample.time)).or_insert(kind) != kind
         });
         conflict.unwrap_or(samples.len())
     }
 
-    fn shape_run(&mut self, samples: Vec<Sample>, first: u32, blocks: &mut Vec<Block>) {
-        let (groups, scan_groups) = self.group(&samples);
+    fn shape_run(&mut self, samples: Vec<Sample>, kinds: &[Kind], first: u32, blocks: &mut Vec<Block>) {
+        let (groups, scan_groups) = self.group(&samples, kinds);
         let mut open: Vec<Option<Building>> = Vec::new();
         open.resize_with(groups.sizes.len(), || None);
         let start = blocks.len();
@@ -150,23 +164,24 @@ impl Shaper {
     }
 
     /// A grouping, and how many of its groups, which come first, are scans.
-    fn group(&mut self, samples: &[Sample]) -> (Grouping, u32) {
-        let fresh: Vec<bool> = samples.iter().map(|sample| !self.is_known(sample.tag)).collect();
-        let by_time = self.group_by_time(samples);
-        if by_time.is_coarse() && !fresh.contains(&true) {
+    fn group(&mut self, samples: &[Sample], kinds: &[Kind]) -> (Grouping, u32) {
+        let serial = |(sample, kind): (&Sample, &Kind)| *kind == Kind::Word || !self.is_known(sample.tag);
+        let serial: Vec<bool> = samples.iter().zip(kinds).map(serial).collect();
+        let by_time = self.group_by_time(samples, kinds);
+        if by_time.is_coarse() && !serial.contains(&true) {
             let scans = by_time.sizes.len() as u32;
             return (by_time, scans);
         }
-        let by_tag = self.group_by_tag(samples);
-        if by_tag.is_coarse() { (by_tag, 0) } else { fewest(by_time, by_tag, &fresh) }
+        let by_tag = self.group_by_tag(samples, kinds);
+        if by_tag.is_coarse() { (by_tag, 0) } else { fewest(by_time, by_tag, &serial) }
     }
 
-    fn group_by_time(&mut self, samples: &[Sample]) -> Grouping {
+    fn group_by_time(&mut self, samples: &[Sample], kinds: &[Kind]) -> Grouping {
         self.time_groups.clear();
         let mut grouping = Grouping::with_capacity(samples.len());
         let mut last = None;
-        for sample in samples {
-            let key = (sample.time, Kind::of(&sample.value) as u8);
+        for (sample, kind) in samples.iter().zip(kinds) {
+            let key = (sample.time, *kind as u8);
             let group = match last {
                 Some((known, group)) if known == key => group,
                 _ => *self.time_groups.entry(key).or_insert_with(|| grouping.open()),
@@ -177,10 +192,10 @@ impl Shaper {
         grouping
     }
 
-    fn group_by_tag(&mut self, samples: &[Sample]) -> Grouping {
+    fn group_by_tag(&mut self, samples: &[Sample], kinds: &[Kind]) -> Grouping {
         let mut grouping = Grouping::with_capacity(samples.len());
-        for sample in samples {
-            let slot = slot(sample);
+        for (sample, kind) in samples.iter().zip(kinds) {
+            let slot = slot(sample, *kind);
             if self.tag_groups.len() <= slot {
                 self.tag_groups.resize(slot + Kind::COUNT, NONE);
             }
@@ -189,8 +204,8 @@ impl Shaper {
             }
             grouping.push(self.tag_groups[slot]);
         }
-        for sample in samples {
-            self.tag_groups[slot(sample)] = NONE;
+        for (sample, kind) in samples.iter().zip(kinds) {
+            self.tag_groups[slot(sample, *kind)] = NONE;
         }
         grouping
     }
@@ -225,22 +240,42 @@ impl Grouping {
     }
 }
 
-fn slot(sample: &Sample) -> usize {
-    sample.tag as usize * Kind::COUNT + Kind::of(&sample.value) as usize
+fn slot(sample: &Sample, kind: Kind) -> usize {
+    sample.tag as usize * Kind::COUNT + kind as usize
+}
+
+/// Whether every server reads a text as a finite decimal number: `-1.5e3`.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).len();
+    let text = text.trim();
+    let text = &text[text.len() - unsigned(text)..];
+    let whole = digits(text);
+    let rest = &text[whole..];
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(digits(rest)),
+        None => ("", rest),
+    };
+    let exponent = match rest.strip_prefix(['e', 'E']) {
+        Some(rest) => &rest[rest.len() - unsigned(rest)..],
+        None if rest.is_empty() => "0",
+        None => return false,
+    };
+    whole + fraction.len() > 0 && !exponent.is_empty() && digits(exponent) == exponent.len()
 }
 
 /// The grouping with the fewest groups, and how many of its groups, which come first, are scans.
-/// Samples that are `fresh` go by tag.
-fn fewest(by_time: Grouping, by_tag: Grouping, fresh: &[bool]) -> (Grouping, u32) {
+/// Samples that are `serial` go by tag.
+fn fewest(by_time: Grouping, by_tag: Grouping, serial: &[bool]) -> (Grouping, u32) {
     let scans = by_time.sizes.len() as u32;
     let mut mixed = Grouping::with_capacity(by_time.of.len());
     mixed.sizes = vec![0; by_time.sizes.len() + by_tag.sizes.len()];
-    for ((time, tag), fresh) in by_time.of.iter().zip(&by_tag.of).zip(fresh) {
-        let scan = !fresh && by_time.sizes[*time as usize] >= by_tag.sizes[*tag as usize];
+    for ((time, tag), serial) in by_time.of.iter().zip(&by_tag.of).zip(serial) {
+        let scan = !serial && by_time.sizes[*time as usize] >= by_tag.sizes[*tag as usize];
         mixed.push(if scan { *time } else { scans + *tag });
     }
-    let any_fresh = fresh.contains(&true);
-    let (all_scans, all_series) = (if any_fresh { usize::MAX } else { by_time.count() }, by_tag.count());
+    let any_serial = serial.contains(&true);
+    let (all_scans, all_series) = (if any_serial { usize::MAX } else { by_time.count() }, by_tag.count());
     if mixed.count() < all_scans.min(all_series) {
         (mixed, scans)
     } else if all_scans <= all_series {

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Integer,
     Boolean,
     Text,
+    /// A text that may name a new state of a digital tag; what [`Kind::of`] cannot know.
+    Word,
 }
 
 /// Samples of one shape and one kind of value, in the order they were written.
@@ -61,7 +63,7 @@ pub(crate) struct Block {
 pub(crate) struct Handles(Vec<Option<u32>>);
 
 impl Kind {
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     pub fn of(value: &Value) -> Kind {
         match value {
@@ -95,7 +97,7 @@ impl Column {
             Kind::Number => Column::Numbers(Vec::with_capacity(rows)),
             Kind::Integer => Column::Integers(Vec::with_capacity(rows)),
             Kind::Boolean => Column::Booleans(Vec::with_capacity(rows)),
-            Kind::Text => Column::Texts(Vec::with_capacity(rows)),
+            Kind::Text | Kind::Word => Column::Texts(Vec::with_capacity(rows)),
         }
     }
 
@@ -109,6 +111,18 @@ impl Column {
             (Column::Texts(column), Value::Text(value)) => column.push(value),
             (column, value) => unreachable!("a {:?} among {column:?}", Kind::of(&value)),
         }
+    }
+
+    /// The value of a sample; there is none in a column of nothing and beyond the last.
+    fn get(&self, i: usize) -> Value {
+        let value = match self {
+            Column::Empty => None,
+            Column::Numbers(column) => column.get(i).copied().map(Value::Number),
+            Column::Integers(column) => column.get(i).copied().map(Value::Integer),
+            Column::Booleans(column) => column.get(i).copied().map(Value::Boolean),
+            Column::Texts(column) => column.get(i).cloned().map(Value::Text),
+        };
+        value.unwrap_or(Value::Empty)
     }
 
     fn reorder(&mut self, order: &[usize]) {
@@ -148,6 +162,16 @@ impl Block {
             Shape::Scan { time, tags } => Some((*tags.get(i)?, *time, origin)),
             Shape::Series { tag, times } => Some((*tag, *times.get(i)?, origin)),
         }
+    }
+
+    /// Value and status of a sample.
+    pub fn content(&self, i: usize) -> (Value, u32) {
+        let status = match self.statuses.as_slice() {
+            [] => 0,
+            [one] => *one,
+            each => each.get(i).copied().unwrap_or(0),
+        };
+        (self.column.get(i), status)
     }
 
     /// The message, with handles where they are known on this stream.

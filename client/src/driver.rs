@@ -1,6 +1,7 @@
 //! The task that sends: connects, opens the source, cuts batches, sends them, takes
 //! acknowledgements, and begins again after a break.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
 
@@ -15,11 +16,13 @@ use tonic::{Code, Status, Streaming};
 use crate::backoff::{Backoff, random};
 use crate::batch::Shaper;
 use crate::block::Handles;
+use crate::counts::Counts;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Queue;
 use crate::sequence::{Opening, Pending, Sequence};
-use crate::writer::Rejection;
+use crate::value::Status as SampleStatus;
+use crate::writer::{Rejection, Sent, Unseen};
 
 /// Time that a server may take to answer an opening.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +34,9 @@ const UNREACHABLE_ADVICE: &str = "check that the server runs and can be reached"
 /// Called for each sample that the server refused.
 pub(crate) type OnRejection = Box<dyn FnMut(Rejection) + Send>;
 
+/// Called with samples of which the server refused some, nobody knows which.
+pub(crate) type OnUnseen = Box<dyn FnMut(Unseen) + Send>;
+
 /// What the task needs to know.
 pub(crate) struct Plan {
     pub endpoint: Endpoint,
@@ -40,6 +46,7 @@ pub(crate) struct Plan {
     pub give_up: Option<Duration>,
     pub backoff: Backoff,
     pub on_rejection: Option<OnRejection>,
+    pub on_unseen: Option<OnUnseen>,
 }
 
 /// The sending task's state.
@@ -48,6 +55,8 @@ pub(crate) struct Driver {
     plan: Plan,
     shaper: Shaper,
     sequence: Sequence,
+    /// Samples of batches in flight that are known to be refused. The server may say it again.
+    refused: HashSet<u64>,
     /// Since when there is something to do and nothing was acknowledged.
     waiting_since: Option<Instant>,
     /// What broke a stream since the last acknowledgement; what the server said before what was
@@ -84,7 +93,15 @@ impl Drop for EndGuard {
 impl Driver {
     pub fn new(queue: Arc<Queue>, plan: Plan) -> Driver {
         let sequence = Sequence::new(random(), plan.source.is_empty());
-        Driver { queue, plan, shaper: Shaper::default(), sequence, waiting_since: Some(Instant::now()), trouble: None }
+        Driver {
+            queue,
+            plan,
+            shaper: Shaper::default(),
+            sequence,
+            refused: HashSet::new(),
+            waiting_since: Some(Instant::now()),
+            trouble: None,
+        }
     }
 
     /// Runs until the writer is closed or an error is final.
@@ -211,6 +228,7 @@ impl Driver {
 
     fn opened(&mut self, opened: &v1::Opened) -> std::result::Result<(), Break> {
         let counts = opened.counts.unwrap_or_default().into();
+        self.report_unseen(opened.last_sequence, &counts);
         match self.sequence.open(opened.last_sequence, counts, random()) {
             Opening::Continue { durable_rows } => {
                 self.acknowledged(durable_rows);
@@ -233,8 +251,38 @@ impl Driver {
         }
     }
 
+    /// Hands over the samples of batches that became durable while the connection was broken,
+    /// where some of them were refused without a word that arrived.
+    fn report_unseen(&mut self, last: u64, counts: &Counts) {
+        let (Some(report), Some((refused, batches))) =
+            (&mut self.plan.on_unseen, self.sequence.refused_unseen(last, counts))
+        else {
+            return;
+        };
+        let mut samples = Vec::new();
+        for batch in batches {
+            for block in &batch.blocks {
+                for i in 0..block.rows() {
+                    let Some((tag, time_ns, origin)) = block.sample(i) else { continue };
+                    let (value, status) = block.content(i);
+                    let ordinal = batch.first + u64::from(origin);
+                    let (tag, status) = (self.queue.name(tag), SampleStatus(status));
+                    samples.push(Sent { ordinal, tag, time_ns, value, status });
+                }
+            }
+        }
+        samples.retain(|sample| !self.refused.contains(&sample.ordinal));
+        let rejected = refused.saturating_sub(self.refused.len() as u64);
+        if rejected > 0 {
+            samples.sort_by_key(|sample| sample.ordinal);
+            report(Unseen { rejected, samples });
+        }
+    }
+
     fn acknowledged(&mut self, rows: u64) {
         if rows > 0 {
+            // Every refusal that is known is of the batches that are durable now.
+            self.refused.clear();
             self.plan.backoff.reset();
             self.waiting_since = Some(Instant::now());
             self.trouble = None;
@@ -326,8 +374,11 @@ impl Driver {
         let mut index = rejection.index as usize;
         for block in &batch.blocks {
             if let Some((tag, time_ns, origin)) = block.sample(index) {
-                let tag = self.queue.name(tag);
-                report(Rejection { ordinal: batch.first + u64::from(origin), tag, time_ns, reason: rejection.reason });
+                let ordinal = batch.first + u64::from(origin);
+                if self.refused.insert(ordinal) {
+                    let tag = self.queue.name(tag);
+                    report(Rejection { ordinal, tag, time_ns, reason: rejection.reason });
+                }
                 return;
             }
             index -= block.rows();

@@ -1,6 +1,7 @@
 //! The client's one error type.
 
 use std::fmt;
+use std::io;
 
 use tonic::{Code, Status};
 
@@ -23,6 +24,8 @@ pub enum ErrorKind {
     DataLoss,
     /// The server failed, or answers in a way that this client does not understand.
     Server,
+    /// The server does not know the request.
+    Unsupported,
 }
 
 /// An error: what failed and why, and what to do about it.
@@ -60,24 +63,27 @@ impl Error {
         Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice }))
     }
 
-    /// An answer of the server to `what`. The server words its errors in full; an answer without
-    /// a message (a transport's) is put into words here.
+    /// An answer of the server to `what`. The server words its errors in full; what its answer
+    /// lacks, and an answer without a message (a transport's), is put into words here.
     pub fn from_status(what: &str, status: &Status) -> Error {
         let kind = kind_of(status.code());
-        let message = one_line(status.message());
-        if message.contains(" failed: ") {
-            return Error::new(kind, "", message, "");
+        // The message of a connection that broke under a call names the layers of the transport.
+        if let Some(source) = std::error::Error::source(status) {
+            let why = format!("the connection broke ({})", one_line(&root_cause(source)));
+            return Error::new(ErrorKind::Unavailable, what, why, advice_on(ErrorKind::Unavailable));
         }
-        let why = match std::error::Error::source(status) {
-            Some(source) => one_line(&root_cause(source)),
-            None if message.is_empty() => status.code().description().to_owned(),
-            None => message,
+        let message = match status.message() {
+            "" => without_message(status.code()).to_owned(),
+            message => one_line(message),
         };
-        Error::new(kind, what, why, advice_on(kind))
+        // A message whose parts are divided has its advice.
+        let advice = if message.contains("; ") { "" } else { advice_on(kind) };
+        let what = if message.contains(" failed: ") { "" } else { what };
+        Error::new(kind, what, message, advice)
     }
 
     /// Why it failed, without the other parts where they are known apart.
-    pub(crate) fn why(&self) -> &str {
+    pub fn why(&self) -> &str {
         &self.0.why
     }
 
@@ -101,7 +107,20 @@ fn kind_of(code: Code) -> ErrorKind {
         Code::ResourceExhausted => ErrorKind::Exhausted,
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown => ErrorKind::Unavailable,
         Code::DataLoss => ErrorKind::DataLoss,
-        Code::Ok | Code::Internal | Code::Unimplemented => ErrorKind::Server,
+        Code::Unimplemented => ErrorKind::Unsupported,
+        Code::Ok | Code::Internal => ErrorKind::Server,
+    }
+}
+
+fn without_message(code: Code) -> &'static str {
+    match code {
+        Code::Unavailable => "the server is not available",
+        Code::Unimplemented => "the server does not know this request",
+        Code::DeadlineExceeded => "the server did not answer in time",
+        Code::Cancelled => "the server cancelled it",
+        Code::ResourceExhausted => "the server is out of resources",
+        Code::PermissionDenied | Code::Unauthenticated => "the server does not allow it",
+        _ => "the server gave no reason",
     }
 }
 
@@ -114,22 +133,48 @@ fn advice_on(kind: ErrorKind) -> &'static str {
         ErrorKind::Exhausted => "try again later",
         ErrorKind::Unavailable => "check that the server runs and can be reached",
         ErrorKind::DataLoss | ErrorKind::Server => "look into the server's log",
+        ErrorKind::Unsupported => "use a server and a client of the same version",
     }
 }
 
 /// The innermost source says what happened ("Connection refused"); the layers above repeat
 /// "transport error".
-pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    match innermost.downcast_ref::<io::Error>() {
+        Some(error) => io_words(error),
+        None => innermost.to_string(),
+    }
+}
+
+/// An I/O error in words, without the number that the standard library appends.
+pub fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::NotFound => "no such file or folder".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => {
+            let text = error.to_string();
+            match text.rfind(" (os error ") {
+                Some(end) => text[..end].to_string(),
+                None => text,
+            }
+        }
+    }
 }
 
 /// Messages come from outside: line breaks and control characters would break the one line.
 fn one_line(text: &str) -> String {
-    text.chars().take(4096).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut out = String::new();
+    for character in text.chars().take(4096).map(|c| if c.is_control() { ' ' } else { c }) {
+        if character != ' ' || !out.ends_with(' ') {
+            out.push(character);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -142,7 +187,35 @@ mod tests {
         let error = Error::from_status("writing", &full);
         assert_eq!(error.to_string(), full.message());
         assert_eq!(error.kind(), ErrorKind::Conflict);
-        let error = Error::from_status("writing", &Status::unavailable("tcp\nconnect"));
-        assert_eq!(error.to_string(), "writing failed: tcp connect; check that the server runs and can be reached");
+        for (status, expected) in [
+            (
+                Status::unavailable("tcp\nconnect"),
+                "listing tags failed: tcp connect; check that the server runs and can be reached",
+            ),
+            (
+                Status::invalid_argument("planning the query failed: no table x;\n use one of samples, tags"),
+                "planning the query failed: no table x; use one of samples, tags",
+            ),
+            (
+                Status::internal("reading failed: disk on fire"),
+                "reading failed: disk on fire; look into the server's log",
+            ),
+            (Status::invalid_argument("tag 'x': no type; name one"), "listing tags failed: tag 'x': no type; name one"),
+            (
+                Status::unimplemented(""),
+                "listing tags failed: the server does not know this request; \
+                 use a server and a client of the same version",
+            ),
+        ] {
+            assert_eq!(Error::from_status("listing tags", &status).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn io_errors_lose_their_numbers() {
+        assert_eq!(io_words(&io::Error::from_raw_os_error(21)), "Is a directory");
+        assert_eq!(io_words(&io::Error::from_raw_os_error(111)), "connection refused");
+        let wrapped = io::Error::new(io::ErrorKind::Other, io::Error::from_raw_os_error(104));
+        assert_eq!(root_cause(&wrapped), "Connection reset by peer");
     }
 }

@@ -35,8 +35,8 @@ mod writer;
 
 pub use counts::Counts;
 pub use endpoint::{Connection, Endpoint};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, io_words};
 /// The messages of the services.
 pub use tagus_proto::v1 as messages;
 pub use value::{Status, Value};
-pub use writer::{Rejection, TagKey, TagRef, Writer, WriterBuilder};
+pub use writer::{Rejection, Sent, TagKey, TagRef, Unseen, Writer, WriterBuilder};

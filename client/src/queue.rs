@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tagus_proto::{TAG_NAME_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
@@ -11,12 +12,6 @@ use crate::counts::Counts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Status, Value};
 
-/// Longest tag name that a server takes, in bytes.
-const NAME_BYTES_MAX: usize = 1024;
-/// Longest text value that a server takes, in bytes.
-const TEXT_BYTES_MAX: usize = 32 * 1024;
-/// Most names of one writer: as many as an archive has tags.
-const NAMES_MAX: usize = 16_000_000;
 /// Text that waits at most, in bytes; beyond it writers wait.
 const QUEUE_TEXT_BYTES_MAX: usize = 64 << 20;
 /// Encoded bytes of one batch at most: below what a server takes, with room for the envelope.
@@ -85,9 +80,10 @@ pub(crate) struct Progress {
     pub ended: Option<Error>,
 }
 
-/// Names by index, and back.
+/// Names by index, and back. Names that differ by case alone are one tag.
 #[derive(Default)]
 struct Names {
+    /// Of each name as it came first, and of its lowercase.
     indices: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
 }
@@ -301,19 +297,24 @@ impl Names {
         if let Some(index) = self.indices.get(name) {
             return Ok(*index);
         }
+        let folded = name.to_lowercase();
+        if let Some(index) = self.indices.get(&*folded) {
+            return Ok(*index);
+        }
         let refuse = |why: String| Err(Error::new(ErrorKind::InvalidInput, "naming a tag", why, "change the name"));
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            return refuse(format!("the name has {} bytes and may have 1 to {NAME_BYTES_MAX}", name.len()));
+        if name.is_empty() || name.len() > TAG_NAME_BYTES_MAX {
+            return refuse(format!("the name has {} bytes and may have 1 to {TAG_NAME_BYTES_MAX}", name.len()));
         }
         if name.chars().any(char::is_control) {
             return refuse(format!("the name {name:?} has a control character"));
         }
-        if self.names.len() >= NAMES_MAX {
-            return refuse(format!("this writer has {NAMES_MAX} names, the limit"));
+        if self.names.len() >= TAGS_MAX {
+            return refuse(format!("this writer has {TAGS_MAX} names, the limit"));
         }
         let index = self.names.len() as u32;
         let name: Arc<str> = name.into();
         self.names.push(name.clone());
+        self.indices.insert(if folded == *name { name.clone() } else { folded.into() }, index);
         self.indices.insert(name, index);
         Ok(index)
     }
@@ -384,6 +385,11 @@ mod tests {
         assert_eq!(queue.intern("b").unwrap(), 1);
         assert_eq!(queue.intern("a").unwrap(), 0);
         assert_eq!(&*queue.name(1), "b");
+        for name in ["FIC1.Größe", "fic1.GRÖßE", "FIC1.GRÖßE", "fic1.größe"] {
+            assert_eq!(queue.intern(name).unwrap(), 2, "{name}");
+        }
+        assert_eq!(queue.intern("FIC1.GRÖSSE").unwrap(), 3);
+        assert_eq!((&*queue.name(2), queue.index("FIC1.Größe")), ("FIC1.Größe", Some(2)));
         for name in ["", "a\nb", &"n".repeat(1025)] {
             assert_eq!(queue.intern(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
         }

@@ -106,6 +106,14 @@ impl Sequence {
         Opening::Lost { acknowledged: self.acked, durable: last }
     }
 
+    /// What an opening that answers `last` and `counts` says beyond what was acknowledged, where
+    /// samples were refused: how many, and the batches they are in.
+    pub fn refused_unseen(&self, last: u64, counts: &Counts) -> Option<(u64, impl Iterator<Item = &Pending>)> {
+        let refused = counts.rejected.checked_sub(self.current.rejected).filter(|refused| *refused > 0)?;
+        let batches = usize::try_from(last.checked_sub(self.acked)?).ok()?;
+        (batches <= self.pending.len() && !self.restarts).then(|| (refused, self.pending.iter().take(batches)))
+    }
+
     /// All batches up to `sequence` are durable: how many samples more that is. `None` where such
     /// a batch was never sent. An older number changes nothing.
     pub fn acknowledge(&mut self, sequence: u64, counts: Counts) -> Option<u64> {
@@ -165,6 +173,19 @@ mod tests {
         assert_eq!(sequence.open(4, stored(40), 8), Opening::Continue { durable_rows: 20 });
         assert_eq!((sequence.epoch(), sequence.unacknowledged()), (7, 5..=5));
         assert_eq!(sequence.counts(), stored(40));
+    }
+
+    #[test]
+    fn refusals_that_nobody_heard_of_are_known_by_their_batches() {
+        let mut sequence = with_batches(5);
+        assert_eq!(sequence.acknowledge(1, Counts { rejected: 2, ..stored(8) }), Some(10));
+        let firsts = |last, rejected| {
+            let counts = Counts { rejected, ..stored(8) };
+            let unseen = sequence.refused_unseen(last, &counts);
+            unseen.map(|(refused, batches)| (refused, batches.map(|batch| batch.first).collect::<Vec<_>>()))
+        };
+        assert_eq!(firsts(3, 7), Some((5, vec![10, 20])));
+        assert_eq!((firsts(3, 2), firsts(6, 7), firsts(0, 7)), (None, None, None));
     }
 
     #[test]

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tagus_proto::{BATCH_ROWS_MAX, SOURCE_NAME_BYTES_MAX};
 use tokio::task::JoinHandle;
 use tokio::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::counts::Counts;
-use crate::driver::{Driver, OnRejection, Plan};
+use crate::driver::{Driver, OnRejection, OnUnseen, Plan};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::{Limits, Named, Pushed, Queue};
 use crate::value::{Status, Value};
 
-const SOURCE_BYTES_MAX: usize = 255;
 const WINDOW_MAX: usize = 1024;
 
 /// Numbers writers, so that a tag's key is not used with another one.
@@ -40,6 +40,7 @@ pub struct WriterBuilder {
     give_up: Option<Duration>,
     retry_delays: (Duration, Duration),
     on_rejection: Option<OnRejection>,
+    on_unseen: Option<OnUnseen>,
 }
 
 /// A tag's name, looked up once; only for the writer that made it.
@@ -63,12 +64,37 @@ pub enum TagRef<'a> {
 pub struct Rejection {
     /// How many samples were written through this writer before it.
     pub ordinal: u64,
-    /// The name as it was written.
+    /// The name as it was first written.
     pub tag: Arc<str>,
     /// Nanoseconds since 1970 UTC.
     pub time_ns: i64,
     /// Why, as the server words it.
     pub reason: String,
+}
+
+/// Samples that became durable while the connection was broken, so that their acknowledgement was
+/// lost, and of which the server refused some.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unseen {
+    /// How many of `samples` the server refused.
+    pub rejected: u64,
+    /// The samples in the order they were written, without those whose refusal was reported.
+    pub samples: Vec<Sent>,
+}
+
+/// A sample as it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// How many samples were written through this writer before it.
+    pub ordinal: u64,
+    /// The name as it was first written.
+    pub tag: Arc<str>,
+    /// Nanoseconds since 1970 UTC.
+    pub time_ns: i64,
+    /// What it carries.
+    pub value: Value,
+    /// Its quality.
+    pub status: Status,
 }
 
 impl<'a> From<&'a str> for TagRef<'a> {
@@ -138,10 +164,18 @@ impl WriterBuilder {
     }
 
     /// Called for each sample that the server refuses, before [`Writer::flush`] returns for it.
-    /// It runs in the sending task and should be quick. Refusals whose acknowledgement was lost
-    /// with a connection are only counted.
+    /// It runs in the sending task and should be quick. For refusals whose acknowledgement was
+    /// lost with a connection see [`on_unseen`](WriterBuilder::on_unseen).
     pub fn on_rejection(mut self, report: impl FnMut(Rejection) + Send + 'static) -> WriterBuilder {
         self.on_rejection = Some(Box::new(report));
+        self
+    }
+
+    /// Called after a connection broke, where the server refused samples and the reasons were on
+    /// their way: it keeps the number of refusals, not which they were. It runs in the sending task
+    /// and should be quick.
+    pub fn on_unseen(mut self, report: impl FnMut(Unseen) + Send + 'static) -> WriterBuilder {
+        self.on_unseen = Some(Box::new(report));
         self
     }
 
@@ -172,6 +206,7 @@ impl WriterBuilder {
             give_up: self.give_up,
             backoff: Backoff::new(self.retry_delays.0, self.retry_delays.1),
             on_rejection: self.on_rejection,
+            on_unseen: self.on_unseen,
         };
         let driver = tokio::spawn(Driver::new(queue.clone(), plan).run());
         Ok(Writer { queue, driver, number: WRITERS.fetch_add(1, Ordering::Relaxed) })
@@ -180,14 +215,14 @@ impl WriterBuilder {
     fn check(&self) -> Result<()> {
         let refuse = |why: String| Err(Error::new(ErrorKind::InvalidInput, "opening a writer", why, "change it"));
         let source = &self.source;
-        if source.len() > SOURCE_BYTES_MAX || source.chars().any(char::is_control) {
+        if source.len() > SOURCE_NAME_BYTES_MAX || source.chars().any(char::is_control) {
             return refuse(format!(
-                "the source name has {} bytes of at most {SOURCE_BYTES_MAX}, or a control character",
+                "the source name has {} bytes of at most {SOURCE_NAME_BYTES_MAX}, or a control character",
                 source.len()
             ));
         }
         let bounds = [
-            ("batch_rows", self.limits.batch_rows, tagus_proto::BATCH_ROWS_MAX),
+            ("batch_rows", self.limits.batch_rows, BATCH_ROWS_MAX),
             ("window", self.window, WINDOW_MAX),
             ("queue_rows", self.limits.queue_rows, usize::MAX),
         ];
@@ -211,6 +246,7 @@ impl Writer {
             give_up: None,
             retry_delays: (Duration::from_millis(100), Duration::from_secs(10)),
             on_rejection: None,
+            on_unseen: None,
         }
     }
 

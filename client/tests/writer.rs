@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fake::{Fake, Source};
-use tagus_client::{Endpoint, ErrorKind, Rejection, Status, Writer, WriterBuilder};
+use tagus_client::{Endpoint, ErrorKind, Rejection, Status, Unseen, Writer, WriterBuilder};
 use tonic::Status as Answer;
 
 const MS: Duration = Duration::from_millis(1);
@@ -113,6 +113,46 @@ async fn rejections_name_the_sample_that_was_written() {
             (13, "bad", 2001, "no int 9")
         ]
     );
+}
+
+#[tokio::test]
+async fn refusals_that_broke_with_the_connection_are_reported_with_their_samples() {
+    for seed in 0..10 {
+        println!("seed {seed}");
+        let (fake, endpoint) = Fake::start(Some(seed)).await;
+        fake.state.lock().unwrap().reject_tag = Some("bad".to_owned());
+        let told: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let unseen: Arc<Mutex<Vec<Unseen>>> = Arc::default();
+        let (tell, see) = (told.clone(), unseen.clone());
+        let writer = builder(&endpoint)
+            .batch_rows(10)
+            .on_rejection(move |rejection| tell.lock().unwrap().push(rejection.ordinal))
+            .on_unseen(move |samples| see.lock().unwrap().push(samples))
+            .open()
+            .await
+            .unwrap();
+        for i in 0..1000 {
+            let tag = if i % 7 == 0 { "bad" } else { "good" };
+            writer.write(tag, i, i, Status(i as u32)).await.unwrap();
+        }
+        let counts = writer.close().await.unwrap();
+        let mut refused = told.lock().unwrap().clone();
+        let unseen = unseen.lock().unwrap();
+        assert!(!unseen.is_empty(), "acknowledgements were lost");
+        for Unseen { rejected, samples } in &*unseen {
+            let bad: Vec<u64> = samples.iter().filter(|s| &*s.tag == "bad").map(|s| s.ordinal).collect();
+            assert_eq!(bad.len() as u64, *rejected);
+            refused.extend(bad);
+            for sample in samples {
+                let ordinal = i64::try_from(sample.ordinal).unwrap();
+                assert_eq!((sample.time_ns, &sample.value), (ordinal, &ordinal.into()));
+                assert_eq!(sample.status, Status(ordinal as u32));
+            }
+        }
+        refused.sort_unstable();
+        assert_eq!(refused, (0..1000).step_by(7).collect::<Vec<u64>>());
+        assert_eq!(counts.rejected, refused.len() as u64);
+    }
 }
 
 #[tokio::test]

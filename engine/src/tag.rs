@@ -231,17 +231,30 @@ impl TagSpec {
 
     /// The states as users write them: `0=Closed,1=Open`.
     pub fn states_text(&self) -> String {
-        self.states.iter().map(|(code, name)| format!("{code}={name}")).collect::<Vec<_>>().join(",")
+        states_text(self.states.iter().map(|(code, name)| (*code, &**name)))
     }
 
-    /// Reads states as users write them: `0=Closed,1=Open`, or names alone, which count from 0.
+    /// Reads states as users write them: `0=Closed,1=Open`, or names alone, which count from 0. A
+    /// backslash takes its meaning from the character behind it, as [`states_text`] writes it.
     pub fn parse_states(text: &str) -> Result<Vec<(i64, Arc<str>)>> {
         let mut states = Vec::new();
-        for (index, part) in text.split([',', ';']).map(str::trim).filter(|p| !p.is_empty()).enumerate() {
-            let (code, name) = match part.split_once('=') {
-                Some((code, name)) => (code.trim().parse::<i64>().ok(), name.trim()),
-                None => (i64::try_from(index).ok(), part),
+        let mut rest = text;
+        let mut index = 0;
+        while !rest.is_empty() {
+            let part = trimmed(taken(&mut rest, [',', ';']));
+            if part.is_empty() {
+                continue;
+            }
+            let mut name = part;
+            let code = match taken(&mut name, ['=', '=']) {
+                code if code.len() < part.len() => code.trim().parse::<i64>().ok(),
+                _ => {
+                    name = part;
+                    Some(index)
+                }
             };
+            let name = unescaped(trimmed(name));
+            index += 1;
             let code = code.ok_or_else(|| {
                 Error::invalid(
                     format!("states {}", quoted(text)),
@@ -249,11 +262,64 @@ impl TagSpec {
                     "write them as 0=Closed,1=Open",
                 )
             })?;
-            states.push((code, Arc::from(name)));
+            states.push((code, Arc::from(name.as_str())));
         }
         states.sort_by_key(|(code, _)| *code);
         Ok(states)
     }
+}
+
+/// States as users write them: `0=Closed,1=Open`. A backslash stands before characters of a name
+/// that have a meaning there, and before white space at its ends.
+pub fn states_text<'a>(states: impl IntoIterator<Item = (i64, &'a str)>) -> String {
+    let mut out = String::new();
+    for (code, name) in states {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out += &format!("{code}=");
+        let (start, end) = (name.len() - name.trim_start().len(), name.trim_end().len());
+        for (at, character) in name.char_indices() {
+            if matches!(character, ',' | ';' | '=' | '\\') || !(start..end).contains(&at) {
+                out.push('\\');
+            }
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Takes the text before the first of `ends` that has no backslash before it; all where none is.
+fn taken<'a>(rest: &mut &'a str, ends: [char; 2]) -> &'a str {
+    let mut escaped = false;
+    let end = rest.find(|character| {
+        let is_end = !escaped && ends.contains(&character);
+        escaped = !escaped && character == '\\';
+        is_end
+    });
+    let end = end.unwrap_or(rest.len());
+    let part = &rest[..end];
+    *rest = rest.get(end + 1..).unwrap_or_default();
+    part
+}
+
+/// Without white space at the ends, but for what has a backslash before it.
+fn trimmed(text: &str) -> &str {
+    let text = text.trim_start();
+    let end = text.trim_end();
+    let backslashes = end.len() - end.trim_end_matches('\\').len();
+    let kept = text[end.len()..].chars().next().filter(|_| backslashes % 2 == 1);
+    &text[..end.len() + kept.map_or(0, char::len_utf8)]
+}
+
+/// Without the backslashes that give the next character its own meaning. One at the end stays.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        out.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
+    }
+    out
 }
 
 /// Checks a tag name: 1 to 1024 bytes without control characters.
@@ -303,6 +369,36 @@ mod tests {
         assert!(spec.check().is_ok());
         assert!(TagSpec::parse_states("x=Open").is_err());
         assert_eq!(TagSpec::parse_states("Closed,Open").unwrap(), spec.states);
+        assert_eq!(TagSpec::parse_states(" , Closed ;Open,").unwrap(), spec.states);
+    }
+
+    #[test]
+    fn any_state_name_survives_its_text() {
+        let names = [
+            "a,b",
+            "a;b",
+            "a=b",
+            "\\",
+            "a\\",
+            "\\,",
+            " lead",
+            "trail ",
+            " ",
+            "\u{a0}",
+            "\\ ",
+            "=",
+            "1=x",
+            "Störung, A=1; \\n",
+        ];
+        let mut spec = TagSpec::new("V1", TagType::Digital);
+        spec.states = (-3..).zip(names.map(Arc::from)).collect();
+        assert!(spec.check().is_ok());
+        assert_eq!(TagSpec::parse_states(&spec.states_text()).unwrap(), spec.states);
+        spec.states.truncate(4);
+        assert_eq!(spec.states_text(), r"-3=a\,b,-2=a\;b,-1=a\=b,0=\\");
+        let alone = TagSpec::parse_states(r"Local \= hand,Auto\, fast").unwrap();
+        assert_eq!(alone, [(0, Arc::from("Local = hand")), (1, Arc::from("Auto, fast"))]);
+        assert_eq!(TagSpec::parse_states("3=Local = hand").unwrap(), [(3, Arc::from("Local = hand"))]);
     }
 
     #[test]

@@ -1,10 +1,32 @@
-//! Bounds the memory that a message may take, on its bytes, before any is taken.
+//! Every bound of the wire, once; and the memory that a message may take, on its bytes, before
+//! any is taken.
 //!
 //! Two bytes on the wire can be an empty sub-message or string, which takes a hundred in memory: a
 //! message within its limit of bytes could still take gigabytes. Entries of repeated fields are
 //! therefore counted first. Packed numbers need no count: they take at most eight times their bytes.
 
 use crate::v1;
+
+/// Largest message of the ingest stream that is accepted, in bytes.
+pub const INGEST_MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Largest message of the other services that is accepted, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Most samples in one batch.
+pub const BATCH_ROWS_MAX: usize = 1 << 20;
+
+/// Longest tag name in bytes of UTF-8.
+pub const TAG_NAME_BYTES_MAX: usize = 1024;
+
+/// Longest text value in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 32 << 10;
+
+/// Longest source name in bytes of UTF-8.
+pub const SOURCE_NAME_BYTES_MAX: usize = 255;
+
+/// Most tags of one server.
+pub const TAGS_MAX: usize = 16_000_000;
 
 /// Bytes of memory that the entries of one message's repeated fields may take.
 pub const ENTRY_BYTES_MAX: usize = 64 << 20;

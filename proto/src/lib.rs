@@ -4,6 +4,10 @@ mod bounds;
 mod codec;
 mod retry;
 
+pub use bounds::{
+    BATCH_ROWS_MAX, INGEST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SOURCE_NAME_BYTES_MAX, TAG_NAME_BYTES_MAX, TAGS_MAX,
+    TEXT_BYTES_MAX,
+};
 pub use retry::{exhausted, retry_delay};
 
 /// Package `tagus.v1`.
@@ -14,12 +18,3 @@ pub mod v1 {
 
 /// All descriptors, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tagus.bin"));
-
-/// Largest message of the ingest stream that is accepted, in bytes.
-pub const INGEST_MESSAGE_BYTES_MAX: usize = 8 << 20;
-
-/// Largest message of the other services that is accepted, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
-
-/// Most samples in one batch.
-pub const BATCH_ROWS_MAX: usize = 1 << 20;

@@ -4,7 +4,6 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
 use super::*;
-use crate::value::Value;
 
 fn number(tag: u32, time: i64, value: f64) -> Sample {
     Sample { tag, time, status: 0, value: Value::Number(value) }
@@ -88,6 +87,7 @@ fn every_sample_is_kept_and_the_last_write_wins() {
                     1 => Value::Integer(i.into()),
                     2 => Value::Boolean(i % 2 == 0),
                     3 => Value::Text(format!("{i}").into()),
+                    4 => Value::Text(format!("word{}", i % 5).into()),
                     _ => Value::Number(i.into()),
                 };
                 Sample { tag: below(tags), status: below(2), time: below(times).into(), value }
@@ -95,6 +95,14 @@ fn every_sample_is_kept_and_the_last_write_wins() {
             .collect();
         let known = below(tags + 1);
         let blocks = acquainted(known).shape(samples.clone());
+        let words = |samples: &mut dyn Iterator<Item = &Sample>, tag: u32| -> Vec<Value> {
+            let is_word = |value: &Value| matches!(value, Value::Text(text) if text.starts_with("word"));
+            samples.filter(|s| s.tag == tag && is_word(&s.value)).map(|s| s.value.clone()).collect()
+        };
+        for tag in 0..tags {
+            let sent = words(&mut applied(&blocks).iter().map(|(_, sample)| sample), tag);
+            assert_eq!(sent, words(&mut samples.iter(), tag), "a tag's words keep their order");
+        }
         for tag in known..tags {
             let first = samples.iter().find(|sample| sample.tag == tag);
             assert_eq!(applied(&blocks).iter().map(|(_, s)| s).find(|s| s.tag == tag), first);
@@ -128,4 +136,24 @@ fn the_first_samples_of_a_tag_are_a_series() {
         |blocks: Vec<Block>| blocks.iter().map(|b| matches!(b.shape, Shape::Series { .. })).collect::<Vec<_>>();
     assert_eq!(shapes(shaper.shape(samples.clone())), [true, true, true]);
     assert_eq!(shapes(shaper.shape(samples)), [false]);
+}
+
+#[test]
+fn numbers_as_text_are_told_from_words() {
+    for number in ["0", " 12 ", "-1.5", "+.5", "5.", "1e3", "-2.5E-07"] {
+        assert!(is_number(number) && number.trim().parse::<f64>().is_ok(), "{number}");
+    }
+    for word in ["", ".", "-", "e3", "1e", "1-2", "1.2.3", "0x10", "R-17", "12 m", "nan", "inf", "1e+", "１"] {
+        assert!(!is_number(word), "{word}");
+    }
+}
+
+#[test]
+fn a_scan_of_numbers_as_text_stays_a_scan() {
+    let text = |tag: u32, text: &str| Sample { tag, status: 0, time: 7, value: Value::from(text) };
+    let mut samples: Vec<Sample> = (0..500).map(|tag| text(tag, "12.5")).collect();
+    samples.extend((500..510).map(|tag| text(tag, "Open")));
+    let blocks = acquainted(510).shape(samples);
+    assert_eq!(blocks.len(), 11);
+    assert!(matches!(&blocks[0].shape, Shape::Scan { tags, .. } if tags.len() == 500));
 }

@@ -142,7 +142,8 @@ pub struct WriteArgs {
   tagus import logger.csv --time-unit ms
 
 CSV columns, by header, in any order: tag, timestamp (or time), value and, where there are any,
-status (OPC UA) or quality (OPC Classic). Parquet files have the same columns.")]
+status (OPC UA) or quality (OPC Classic). Parquet files have the same columns, or those of the
+table samples.")]
 pub struct ImportArgs {
     /// CSV, CSV.gz or Parquet files
     #[arg(value_name = "FILE", required = true)]
@@ -165,8 +166,8 @@ pub struct ImportArgs {
 #[command(after_help = "Example:
   tagus export --tags 'site1.*' --from 2026-01-01 --to 2026-02-01T00:00:00Z -o january.parquet
 
-Samples from --from on and before --to are written as tag,timestamp,value,status, which
-`tagus import` reads back.")]
+Samples from --from on and before --to are written: to CSV as tag,timestamp,value,status, to
+Parquet with the columns of the table samples. `tagus import` reads both back.")]
 pub struct ExportArgs {
     /// Which tags: a name, or a pattern with * and ?
     #[arg(long, value_name = "GLOB")]
@@ -311,7 +312,8 @@ pub struct TagsSetArgs {
 #[command(after_help = "Example:\n  tagus tags import tags.csv
 
 Columns: tag,type,unit,description[,interpolation,low,high,states,future]. Tags that exist with the
-same type get the metadata of the file; an empty cell leaves what is there.")]
+same type get the metadata of the file; an empty cell leaves what is there. States are written as
+0=Closed,1=Open; in a name a backslash stands before each of , ; = and \\.")]
 pub struct TagsImportArgs {
     /// The CSV file
     #[arg(value_name = "FILE")]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use tonic::{Code, Status};
+pub use tagus_client::io_words;
 
 /// The result of a command or a part of it.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -51,22 +51,6 @@ impl Failure {
         }
     }
 
-    /// What the server, or the connection to it, answered while doing `what`.
-    ///
-    /// The server's messages have the three parts already where the request was wrong.
-    pub fn status(what: &str, status: &Status) -> Failure {
-        let why = match status.message() {
-            "" => code_words(status.code()),
-            message => message,
-        };
-        let mut text = line(&if why.contains(" failed: ") { why.to_string() } else { format!("{what} failed: {why}") });
-        if !text.contains("; ") {
-            text.push_str("; ");
-            text.push_str(code_advice(status.code()));
-        }
-        Failure::Failed(text)
-    }
-
     /// Prints the line, if there is one, and gives the exit status.
     pub fn report(&self) -> ExitCode {
         let (text, code) = match self {
@@ -93,42 +77,10 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// An I/O error in words, without the number that the standard library appends.
-pub fn io_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        io::ErrorKind::NotFound => "no such file or folder".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => {
-            let text = error.to_string();
-            match text.rfind(" (os error ") {
-                Some(end) => text[..end].to_string(),
-                None => text,
-            }
-        }
-    }
-}
-
-fn code_words(code: Code) -> &'static str {
-    match code {
-        Code::Unavailable => "the server is not available",
-        Code::Unimplemented => "the server does not know this request",
-        Code::DeadlineExceeded => "the server did not answer in time",
-        Code::Cancelled => "the server cancelled it",
-        Code::ResourceExhausted => "the server is out of resources",
-        Code::PermissionDenied | Code::Unauthenticated => "the server does not allow it",
-        _ => "the server gave no reason",
-    }
-}
-
-fn code_advice(code: Code) -> &'static str {
-    match code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => "check that the server runs and try again",
-        Code::ResourceExhausted => "try again later or ask for less",
-        Code::Unimplemented => "use a server and a client of the same version",
-        Code::PermissionDenied | Code::Unauthenticated => "ask an administrator for the rights",
-        Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::OutOfRange => "correct the request",
-        _ => "look into the server's log",
+/// The client words its errors in full.
+impl From<tagus_client::Error> for Failure {
+    fn from(error: tagus_client::Error) -> Failure {
+        Failure::Failed(line(&error.to_string()))
     }
 }
 
@@ -146,21 +98,6 @@ mod tests {
     #[test]
     fn messages_are_one_line_with_three_parts() {
         assert_eq!(text(Failure::new("a", "b\nc\r\n  d", "e")), "a failed: b c d; e");
-        let status = Status::invalid_argument("planning the query failed: no table x;\n use one of samples, tags");
-        assert_eq!(
-            text(Failure::status("running the query", &status)),
-            "planning the query failed: no table x; use one of samples, tags"
-        );
-        let status = Status::internal("disk on fire");
-        assert_eq!(
-            text(Failure::status("running the query", &status)),
-            "running the query failed: disk on fire; look into the server's log"
-        );
-        let status = Status::unavailable("");
-        assert_eq!(
-            text(Failure::status("listing tags", &status)),
-            "listing tags failed: the server is not available; check that the server runs and try again"
-        );
     }
 
     #[test]
@@ -168,11 +105,5 @@ mod tests {
         assert_eq!(Failure::stdout(&io::ErrorKind::BrokenPipe.into()), Failure::ReaderGone);
         let full = text(Failure::stdout(&io::ErrorKind::StorageFull.into()));
         assert!(full.starts_with("writing to stdout failed: "), "{full}");
-    }
-
-    #[test]
-    fn io_errors_lose_their_numbers() {
-        assert_eq!(io_words(&io::Error::from_raw_os_error(21)), "Is a directory");
-        assert_eq!(io_words(&io::Error::from_raw_os_error(111)), "connection refused");
     }
 }

@@ -11,12 +11,13 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBui
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
 use futures::StreamExt;
+use tagus_client::Connection;
 use tagus_engine::status::Status;
 use tagus_engine::tag::TagType;
 use tagus_proto::v1;
 
 use super::args::{ExportArgs, Format};
-use super::connect::Connection;
+use super::connect::{self, answer};
 use super::error::{Failure, Result};
 use super::format::value::{push, push_float, push_time};
 use super::format::{self, Sink};
@@ -34,7 +35,7 @@ pub async fn run(args: ExportArgs) -> Result<()> {
         return Err(Failure::usage("reading the arguments", why, "exchange them or choose a later --to"));
     }
     let format = format_of(&args.output)?;
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let tags = selected(&connection, &args.tags).await?;
     let sink = format::sink(format, &schema(format), Output::open(Some(&args.output))?)?;
     let mut export = Export { connection: &connection, format, sink, to: args.to, rows: 0 };
@@ -72,7 +73,7 @@ async fn selected(connection: &Connection, glob: &str) -> Result<Vec<Selected>> 
     }
     let mut stream = tags::stream(connection, glob.to_string()).await?;
     let mut selected = Vec::new();
-    while let Some(tag) = super::connect::answer("listing tags", stream.message()).await? {
+    while let Some(tag) = answer("listing tags", stream.message()).await? {
         selected.push(Selected::new(tag));
     }
     Ok(selected)
@@ -97,7 +98,7 @@ fn query(tag: &Selected, from: i64, to: i64) -> String {
         String::from_utf8_lossy(&text).into_owned()
     };
     format!(
-        "SELECT time, value, text, status FROM samples \
+        "SELECT time, value, text, quality, status FROM samples \
          WHERE tag = '{}' AND time >= '{}' AND time < '{}' ORDER BY time",
         tag.name.replace('\'', "''"),
         time(from),
@@ -150,14 +151,22 @@ impl Export<'_> {
     }
 }
 
+/// CSV has one column for all values; Parquet has the columns of the table `samples`, so that
+/// other tools find numbers.
 fn schema(format: Format) -> SchemaRef {
-    let status = if format == Format::Parquet { DataType::Int64 } else { DataType::Utf8 };
-    Arc::new(Schema::new(vec![
-        Field::new("tag", DataType::Utf8, false),
-        Field::new("timestamp", time_type(), false),
-        Field::new("value", DataType::Utf8, true),
-        Field::new("status", status, false),
-    ]))
+    let field = |name, data_type| Field::new(name, data_type, true);
+    let text = |name| field(name, DataType::Utf8);
+    Arc::new(Schema::new(match format {
+        Format::Parquet => vec![
+            text("tag"),
+            field("time", time_type()),
+            field("value", DataType::Float64),
+            text("text"),
+            text("quality"),
+            field("status", DataType::Int64),
+        ],
+        _ => vec![text("tag"), field("timestamp", time_type()), text("value"), text("status")],
+    }))
 }
 
 fn time_type() -> DataType {
@@ -172,30 +181,40 @@ fn exported(tag: &Selected, rows: &RecordBatch, format: Format) -> Result<(Recor
     };
     let time = column(0, time_type())?;
     let (value, text) = (column(1, DataType::Float64)?, column(2, DataType::Utf8)?);
+    let (quality, status) = (column(3, DataType::Utf8)?, column(4, DataType::Int64)?);
+    let times = time.as_primitive::<TimestampNanosecondType>();
+    let last = rows.num_rows().checked_sub(1).map(|row| times.value(row));
+    let names: StringArray = std::iter::repeat_n(Some(&tag.name), rows.num_rows()).collect();
+    let names: ArrayRef = Arc::new(names);
+    let columns = match format {
+        Format::Parquet => vec![names, time, value, text, quality, status],
+        _ => vec![names, time, values_in_words(tag, &value, &text), statuses_in_words(&status)?],
+    };
+    let batch = RecordBatch::try_new(schema(format), columns).map_err(|e| foreign(&e.to_string()))?;
+    Ok((batch, last))
+}
+
+fn values_in_words(tag: &Selected, value: &ArrayRef, text: &ArrayRef) -> ArrayRef {
     let (value, text) = (value.as_primitive::<Float64Type>(), text.as_string::<i32>());
-    let status = column(3, DataType::Int64)?;
-    let statuses = status.as_primitive::<Int64Type>();
     let mut values = StringBuilder::new();
-    let mut words = StringBuilder::new();
     let mut buffer = Vec::new();
-    for row in 0..rows.num_rows() {
-        let code = Status(u32::try_from(statuses.value(row)).map_err(|_| foreign("a status is out of range"))?);
+    for row in 0..value.len() {
         let number = value.is_valid(row).then(|| value.value(row));
         let word = text.is_valid(row).then(|| text.value(row));
         buffer.clear();
         let there = push_value(&mut buffer, tag.tag_type, number, word);
         values.append_option(there.then(|| String::from_utf8_lossy(&buffer)));
-        if format == Format::Csv {
-            words.append_value(code.to_string());
-        }
     }
-    let times = time.as_primitive::<TimestampNanosecondType>();
-    let last = rows.num_rows().checked_sub(1).map(|row| times.value(row));
-    let names: StringArray = std::iter::repeat_n(Some(&tag.name), rows.num_rows()).collect();
-    let status: ArrayRef = if format == Format::Csv { Arc::new(words.finish()) } else { status };
-    let columns: Vec<ArrayRef> = vec![Arc::new(names), time, Arc::new(values.finish()), status];
-    let batch = RecordBatch::try_new(schema(format), columns).map_err(|e| foreign(&e.to_string()))?;
-    Ok((batch, last))
+    Arc::new(values.finish())
+}
+
+fn statuses_in_words(status: &ArrayRef) -> Result<ArrayRef> {
+    let mut words = StringBuilder::new();
+    for code in status.as_primitive::<Int64Type>().values() {
+        let code = u32::try_from(*code).map_err(|_| foreign("a status is out of range"))?;
+        words.append_value(Status(code).to_string());
+    }
+    Ok(Arc::new(words.finish()))
 }
 
 /// Appends the value in the words that `tagus import` reads as the same value; false where there
@@ -256,6 +275,7 @@ mod tests {
             ("time", Arc::new(TimestampNanosecondArray::from(vec![5, 9]).with_timezone("UTC")) as ArrayRef, false),
             ("value", Arc::new(Float64Array::from(vec![Some(0.1), None])), true),
             ("text", Arc::new(StringArray::from(vec![None, Some("Bad")])), true),
+            ("quality", Arc::new(StringArray::from(vec!["good", "bad"])), false),
             ("status", Arc::new(Int64Array::from(vec![0, 0x8005_0000])), false),
         ])
         .unwrap();
@@ -265,7 +285,9 @@ mod tests {
         assert_eq!(batch.column(2).as_string::<i32>(), &StringArray::from(vec!["0.1", "Bad"]));
         assert_eq!(batch.column(3).as_string::<i32>(), &StringArray::from(vec!["Good", "BadCommunicationError"]));
         let (batch, _) = exported(&tag, &rows, Format::Parquet).unwrap();
-        assert_eq!(batch.column(3).as_primitive::<Int64Type>().values(), &[0, 0x8005_0000]);
+        assert_eq!(batch.column(2), rows.column(1));
+        assert_eq!(batch.column(3), rows.column(2));
+        assert_eq!(batch.column(5).as_primitive::<Int64Type>().values(), &[0, 0x8005_0000]);
         assert_eq!(exported(&tag, &rows.slice(0, 0), Format::Csv).unwrap().1, None);
     }
 
@@ -274,7 +296,7 @@ mod tests {
         let tag = Selected { name: "it's".into(), tag_type: None };
         assert_eq!(
             query(&tag, 0, 1),
-            "SELECT time, value, text, status FROM samples WHERE tag = 'it''s' \
+            "SELECT time, value, text, quality, status FROM samples WHERE tag = 'it''s' \
              AND time >= '1970-01-01T00:00:00Z' AND time < '1970-01-01T00:00:00.000000001Z' ORDER BY time"
         );
     }

@@ -7,14 +7,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use tagus_proto::v1::{FlushRequest, Segment};
 
 use super::args::{FlushArgs, Format};
-use super::connect::{Connection, work};
+use super::connect::{self, work};
 use super::error::{Failure, Result};
 use super::format;
 use super::output::Output;
 
 /// Runs the command.
 pub async fn run(args: FlushArgs) -> Result<()> {
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let mut client = connection.admin();
     let response = work("flushing", client.flush(FlushRequest {})).await?.into_inner();
     let batch = batch(&response.segments)?;

@@ -9,18 +9,18 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_ipc::reader::StreamDecoder;
+use tagus_client::Connection;
 use tagus_proto::v1::{SqlRequest, SqlResponse};
 use tonic::Streaming;
 
 use super::args::{Format, SqlArgs};
-use super::connect::{Connection, work};
+use super::connect::{self, work};
 use super::error::{Failure, Result};
 use super::format::{self, Sink};
 use super::output::Output;
 use super::quiet::quietly;
+use crate::limits::SQL_BYTES_MAX;
 
-/// Longest statement that is sent, in bytes.
-const SQL_BYTES_MAX: u64 = 1 << 20;
 const RUNNING: &str = "running the query";
 
 /// Runs the command.
@@ -34,7 +34,7 @@ pub async fn run(args: SqlArgs) -> Result<()> {
         (None, None) => read_stdin()?,
     };
     check(&sql)?;
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let mut rows = Rows::query(&connection, sql).await?;
     let mut sink: Box<dyn Sink> = format::sink(args.format, rows.schema(), Output::open(args.output.as_deref())?)?;
     while let Some(batch) = rows.next().await? {
@@ -55,7 +55,7 @@ fn check(sql: &str) -> Result<()> {
 }
 
 fn check_size(bytes: u64) -> Result<()> {
-    if bytes <= SQL_BYTES_MAX {
+    if bytes <= SQL_BYTES_MAX as u64 {
         return Ok(());
     }
     let why = format!("it has {bytes} bytes, at most {SQL_BYTES_MAX} are allowed");
@@ -66,7 +66,7 @@ fn read_file(path: &Path) -> Result<String> {
     let file = std::fs::File::open(path).map_err(|e| Failure::file("opening", path, &e))?;
     check_size(file.metadata().map_or(0, |metadata| metadata.len()))?;
     let mut sql = String::new();
-    file.take(SQL_BYTES_MAX + 1).read_to_string(&mut sql).map_err(|e| Failure::file("reading", path, &e))?;
+    file.take(SQL_BYTES_MAX as u64 + 1).read_to_string(&mut sql).map_err(|e| Failure::file("reading", path, &e))?;
     Ok(sql)
 }
 
@@ -77,7 +77,7 @@ fn read_stdin() -> Result<String> {
         return Err(Failure::usage("reading the statement", "there is none", advice));
     }
     let mut sql = String::new();
-    let read = stdin.lock().take(SQL_BYTES_MAX + 1).read_to_string(&mut sql);
+    let read = stdin.lock().take(SQL_BYTES_MAX as u64 + 1).read_to_string(&mut sql);
     read.map_err(|e| Failure::file("reading", Path::new("stdin"), &e))?;
     Ok(sql)
 }

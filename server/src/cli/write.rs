@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use tagus_client::{Counts, Endpoint, Status, Writer};
+use tagus_client::{Counts, Status, Writer};
 
 use super::args::WriteArgs;
-use super::connect::{Connection, PATIENCE, full_url};
+use super::connect::{self, PATIENCE};
 use super::error::{Failure, Result, line};
-use super::import::{Input, Report, of_client, send};
+use super::import::{Input, Report, send};
 use super::output::print_line;
 
 /// Runs the command.
@@ -16,7 +16,7 @@ pub async fn run(args: WriteArgs) -> Result<()> {
     match &args.value {
         None if args.tag == "-" && args.time.is_none() && args.status.is_none() => {
             // Where nobody listens, that is said first and at once.
-            Connection::open(&args.connect).await?;
+            connect::open(&args.connect).await?;
             let report = Report::create(None)?;
             send(&args.connect, vec![Input::Stdin], args.time_unit, report, "correct them and write them again").await
         }
@@ -34,8 +34,8 @@ pub async fn run(args: WriteArgs) -> Result<()> {
 
 async fn one(args: &WriteArgs, value: &str) -> Result<()> {
     let time = args.time.map_or_else(now, Ok)?;
-    Connection::open(&args.connect).await?;
-    let endpoint = Endpoint::new(&full_url(&args.connect.url)).map_err(|e| of_client(&e))?;
+    connect::open(&args.connect).await?;
+    let endpoint = connect::endpoint(&args.connect)?;
     let reason = Arc::new(Mutex::new(None));
     let told = reason.clone();
     let writer = Writer::builder(endpoint)
@@ -44,11 +44,10 @@ async fn one(args: &WriteArgs, value: &str) -> Result<()> {
             told.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(rejection.reason);
         })
         .open()
-        .await
-        .map_err(|e| of_client(&e))?;
+        .await?;
     let status = Status(args.status.unwrap_or_default().0);
-    writer.write(args.tag.as_str(), time, value, status).await.map_err(|e| of_client(&e))?;
-    let counts = writer.close().await.map_err(|e| of_client(&e))?;
+    writer.write(args.tag.as_str(), time, value, status).await?;
+    let counts = writer.close().await?;
     print_line(&counts.to_string())?;
     let reason = reason.lock().unwrap_or_else(PoisonError::into_inner).take();
     verdict(&counts, reason)

@@ -110,6 +110,11 @@ impl Chunk {
 }
 
 impl Names {
+    /// The index of a name that came before in this spelling.
+    pub fn known(&self, name: &[u8]) -> Option<u32> {
+        self.exact.get(name).copied()
+    }
+
     /// The index of a name; a new one is added to `new` as well.
     pub fn index(&mut self, name: &[u8], new: &mut Vec<Arc<str>>) -> Result<u32, String> {
         if let Some(index) = self.exact.get(name) {

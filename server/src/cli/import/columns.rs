@@ -11,6 +11,9 @@ pub struct Columns {
     pub time: usize,
     /// The value.
     pub value: usize,
+    /// What the table `samples` has beside the value; where it is not NULL, it says more. Only in
+    /// files that have all columns of that table: elsewhere a text may be a comment.
+    pub text: Option<usize>,
     /// OPC UA status; it beats the quality.
     pub status: Option<usize>,
     /// OPC Classic quality.
@@ -39,12 +42,15 @@ impl Columns {
             Some(index) => Some(index),
             None => find("time")?,
         };
+        let (status, quality) = (find("status")?, find("quality")?);
+        let text = if status.is_some() && quality.is_some() { find("text")? } else { None };
         Ok(Columns {
             tag: find("tag")?.ok_or_else(|| missing("tag"))?,
             time: time.ok_or_else(|| missing("timestamp or time"))?,
             value: find("value")?.ok_or_else(|| missing("value"))?,
-            status: find("status")?,
-            quality: find("quality")?,
+            text,
+            status,
+            quality,
             least: names.len(),
             most: names.len(),
         })
@@ -52,7 +58,7 @@ impl Columns {
 
     /// Without a header: tag, timestamp, value and, where there is a fourth, status.
     pub fn default_order() -> Columns {
-        Columns { tag: 0, time: 1, value: 2, status: Some(3), quality: None, least: 3, most: 4 }
+        Columns { tag: 0, time: 1, value: 2, text: None, status: Some(3), quality: None, least: 3, most: 4 }
     }
 
     /// Whether fields are a header: names of columns stand where else a tag and a time would.

@@ -3,9 +3,12 @@
 mod chunk;
 mod columns;
 mod csv;
+mod firsts;
+mod name;
 mod parquet;
 mod pipeline;
 mod progress;
+mod refusal;
 mod report;
 mod source;
 pub mod tags;
@@ -15,13 +18,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-pub use pipeline::{Input, of_client, send};
+pub use pipeline::{Input, send};
 pub use report::Report;
 
 use super::args::ImportArgs;
-use super::connect::Connection;
+use super::connect;
 use super::error::{Failure, Result};
 use super::tags::declare;
+use firsts::Firsts;
 use progress::Progress;
 
 /// Runs the command.
@@ -37,11 +41,12 @@ pub async fn run(args: ImportArgs) -> Result<()> {
     }
     let declared = args.tags.as_deref().map(tags::read).transpose()?;
     let report = Report::create(args.rejects.as_deref())?;
-    let connection = Connection::open(&args.connect).await?;
-    verify(&args)?;
+    let connection = connect::open(&args.connect).await?;
+    let firsts = verify(&args)?;
     if let Some(declared) = declared {
         declare(&connection, declared).await?;
     }
+    firsts.introduce(&args.connect).await?;
     let again = match args.rejects {
         Some(_) => "import the files again to get the others",
         None => "give --rejects FILE to keep them",
@@ -60,13 +65,14 @@ fn check(path: &Path, args: &ImportArgs) -> Result<()> {
 }
 
 /// Reads all files to their ends: a truncated or malformed one must change nothing.
-fn verify(args: &ImportArgs) -> Result<()> {
+fn verify(args: &ImportArgs) -> Result<Firsts> {
+    let mut firsts = Firsts::default();
     let progress = Progress::new(&args.files, "checking");
     for path in args.files.iter().filter(|path| can_be_read_again(path)) {
-        source::open(path, args.time_unit, &progress.done)?.verify()?;
+        source::open(path, args.time_unit, &progress.done)?.verify(&mut firsts)?;
     }
     progress.finish();
-    Ok(())
+    Ok(firsts)
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -1,4 +1,5 @@
-//! Reads samples from a Parquet file: the same columns as CSV, in whatever types they have.
+//! Reads samples from a Parquet file: the same columns as CSV, in whatever types they have, or
+//! those of the table `samples`, where a text stands beside the value.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +16,7 @@ use tagus_client::Value;
 
 use super::chunk::{CHUNK_ROWS, Chunk, Names, Refused};
 use super::columns::{Columns, StatusReader, quality_of_number, status_of_number};
+use super::firsts::Firsts;
 use super::source::{Source, unreadable};
 use super::time::{BadTime, TimeReader, TimeUnit};
 use crate::cli::error::{Failure, Result};
@@ -109,8 +111,7 @@ impl ParquetSource {
     ) -> std::result::Result<(), String> {
         let time = cells.time.get(row, &mut self.times).map_err(|why| why.to_string())?;
         let status = cells.status(row, &mut self.statuses)?;
-        let tag: &[u8] = if cells.tag.is_null(row) { b"" } else { cells.tag.as_string::<i32>().value(row).as_bytes() };
-        chunk.add(names, self.rows_done, tag, time, cells.value.get(row), status)
+        chunk.add(names, self.rows_done, cells.tag(row), time, cells.value(row), status)
     }
 
     fn cells(&self, batch: &RecordBatch) -> Result<Cells> {
@@ -121,6 +122,7 @@ impl ParquetSource {
             tag: converted(&self.path, "tag", at(columns.tag), &DataType::Utf8)?,
             time: Times::new(&self.path, at(columns.time))?,
             value: Values::new(&self.path, at(columns.value))?,
+            text: columns.text.map(|index| converted(&self.path, "text", at(index), &DataType::Utf8)).transpose()?,
             status: optional(columns.status)?,
             quality: optional(columns.quality)?,
             shown: [Column::new(at(columns.tag))?, Column::new(at(columns.time))?, Column::new(at(columns.value))?],
@@ -136,9 +138,17 @@ impl Source for ParquetSource {
         }
     }
 
-    fn verify(&mut self) -> Result<()> {
+    fn verify(&mut self, firsts: &mut Firsts) -> Result<()> {
         while let Some(batch) = self.next_batch()? {
-            self.cells(&batch)?;
+            let cells = self.cells(&batch)?;
+            for row in 0..batch.num_rows() {
+                if !firsts.is_decided(cells.tag(row))
+                    && let Ok(status) = cells.status(row, &mut self.statuses)
+                    && cells.time.get(row, &mut self.times).is_ok()
+                {
+                    firsts.see(cells.tag(row), &cells.value(row), status);
+                }
+            }
         }
         Ok(())
     }
@@ -149,7 +159,8 @@ fn find_columns(path: &Path, schema: &SchemaRef) -> Result<Vec<usize>> {
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let advice = "name the columns tag, timestamp, value and, where there are any, status or quality";
     let columns = Columns::from_names(&names).map_err(|why| unreadable(path, why, advice))?;
-    let needed = [Some(columns.tag), Some(columns.time), Some(columns.value), columns.status, columns.quality];
+    let Columns { tag, time, value, text, status, quality, .. } = columns;
+    let needed = [Some(tag), Some(time), Some(value), text, status, quality];
     Ok(needed.into_iter().flatten().collect())
 }
 
@@ -171,6 +182,7 @@ struct Cells {
     tag: ArrayRef,
     time: Times,
     value: Values,
+    text: Option<ArrayRef>,
     status: Option<Codes>,
     quality: Option<Codes>,
     /// Tag, time and value in words, for rows that are refused.
@@ -178,6 +190,17 @@ struct Cells {
 }
 
 impl Cells {
+    fn tag(&self, row: usize) -> &[u8] {
+        if self.tag.is_null(row) { b"" } else { self.tag.as_string::<i32>().value(row).as_bytes() }
+    }
+
+    fn value(&self, row: usize) -> Value {
+        match &self.text {
+            Some(texts) if texts.is_valid(row) => Value::from(texts.as_string::<i32>().value(row)),
+            _ => self.value.get(row),
+        }
+    }
+
     fn status(&self, row: usize, reader: &mut StatusReader) -> std::result::Result<u32, String> {
         let (mut status, mut quality): (&[u8], &[u8]) = (b"", b"");
         match &self.status {

@@ -1,22 +1,23 @@
 //! From files to the server: one thread reads, this task hands over to the writer, and the writer
 //! reports what was rejected.
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tagus_client::{Counts, Endpoint, Status, TagKey, Writer};
+use tagus_client::{Counts, Status, TagKey, Unseen, Writer};
 use tokio::sync::mpsc;
 
 use super::chunk::{Chunk, Names};
+use super::name::SourceName;
 use super::progress::Progress;
+use super::refusal;
 use super::report::Report;
 use super::source::{self, Source};
 use super::time::TimeUnit;
 use crate::cli::args::ConnectArgs;
-use crate::cli::connect::{PATIENCE, full_url};
-use crate::cli::error::{Failure, Result, io_words, line};
+use crate::cli::connect::{self, PATIENCE};
+use crate::cli::error::{Failure, Result, io_words};
 use crate::cli::output::print_line;
 
 /// Chunks that are read ahead of the writer.
@@ -41,42 +42,44 @@ enum Message {
 /// Sends all rows of all inputs, prints the accounting line, and answers what went wrong.
 /// `again` says what to do about rejected rows.
 pub async fn send(
-    connect: &ConnectArgs,
+    args: &ConnectArgs,
     inputs: Vec<Input>,
     unit: Option<TimeUnit>,
     report: Report,
     again: &str,
 ) -> Result<()> {
     let report = Arc::new(Mutex::new(report));
-    let writer = open_writer(connect, &report).await?;
+    // A name of its own lets the writer go on where it was after the server has restarted.
+    let name = SourceName::take();
+    let writer = open_writer(args, &name, &report).await?;
     let files = inputs.iter().filter_map(|input| if let Input::File(path) = input { Some(path) } else { None });
     let progress = Progress::new(files, "importing");
     let mut reading = start_reading(inputs, unit, progress.done.clone())?;
-    let sent = Sender { writer: &writer, keys: Vec::new(), sent: 0, report: &report, progress: &progress }
+    let sent = Sender { args, writer: &writer, keys: Vec::new(), sent: 0, report: &report, progress: &progress }
         .run(&mut reading)
         .await;
     let (counts, settled) = settle(writer).await;
+    let explained = explain(args, &report).await;
     progress.finish();
     let report = std::mem::take(&mut *lock(&report));
     let own = Counts { rows: report.own(), rejected: report.own(), ..Counts::default() };
     let counts = counts + own;
     print_line(&counts.to_string())?;
     let rejections = report.finish(counts.rows, counts.rejected, again);
-    sent.and(settled).and(rejections)
+    sent.and(settled).and(explained).and(rejections)
 }
 
-async fn open_writer(connect: &ConnectArgs, report: &Arc<Mutex<Report>>) -> Result<Writer> {
-    let endpoint = Endpoint::new(&full_url(&connect.url)).map_err(|e| of_client(&e))?;
-    // A name of its own lets the writer go on where it was after the server has restarted.
-    let source = format!("import-{:016x}", RandomState::new().hash_one(std::process::id()));
-    let report = report.clone();
-    Writer::builder(endpoint)
-        .source(source)
+async fn open_writer(args: &ConnectArgs, name: &SourceName, report: &Arc<Mutex<Report>>) -> Result<Writer> {
+    let endpoint = connect::endpoint(args)?;
+    let (report, unseen) = (report.clone(), report.clone());
+    let opened = Writer::builder(endpoint)
+        .source(name.as_str())
         .give_up(PATIENCE)
         .on_rejection(move |rejection| lock(&report).rejected(&rejection))
+        .on_unseen(move |samples| lock(&unseen).unseen(samples))
         .open()
-        .await
-        .map_err(|e| of_client(&e))
+        .await?;
+    Ok(opened)
 }
 
 /// The report is only ever changed in whole steps, so it is sound after a panic elsewhere.
@@ -91,20 +94,42 @@ async fn settle(writer: Writer) -> (Counts, Result<()>) {
             let counts = writer.counts();
             match writer.close().await {
                 Ok(counts) => (counts, Ok(())),
-                Err(error) => (counts, Err(of_client(&error))),
+                Err(error) => (counts, Err(Failure::from(error))),
             }
         }
-        Err(error) => (writer.counts(), Err(of_client(&error))),
+        Err(error) => (writer.counts(), Err(Failure::from(error))),
     }
 }
 
-/// The client words its errors in full.
-pub fn of_client(error: &tagus_client::Error) -> Failure {
-    Failure::Failed(line(&error.to_string()))
+/// Explains refusals whose reasons were lost with a connection.
+async fn explain(args: &ConnectArgs, report: &Mutex<Report>) -> Result<()> {
+    loop {
+        // The lock must not be held while the server is asked.
+        let taken = lock(report).take_unseen();
+        let Some((unseen, places)) = taken else { return Ok(()) };
+        match refused(args, &unseen).await {
+            Ok(refused) => {
+                let mut report = lock(report);
+                for (index, reason) in refused {
+                    let sample = &unseen.samples[index];
+                    report.explain(places[index].clone(), &sample.tag, sample.time_ns, &reason);
+                }
+            }
+            Err(failure) => {
+                lock(report).put_back((unseen, places));
+                return Err(failure);
+            }
+        }
+    }
+}
+
+async fn refused(args: &ConnectArgs, unseen: &Unseen) -> Result<Vec<(usize, String)>> {
+    refusal::find(&connect::open(args).await?, unseen).await
 }
 
 /// Hands rows to the writer.
 struct Sender<'a> {
+    args: &'a ConnectArgs,
     writer: &'a Writer,
     keys: Vec<TagKey>,
     sent: u64,
@@ -116,7 +141,7 @@ impl Sender<'_> {
     async fn run(&mut self, reading: &mut mpsc::Receiver<Message>) -> Result<()> {
         while let Some(message) = reading.recv().await {
             match message {
-                Message::Chunk(file, chunk) => self.send(file, chunk).await.map_err(|e| of_client(&e))?,
+                Message::Chunk(file, chunk) => self.send(file, chunk).await?,
                 Message::Failed(failure) => return Err(failure),
             }
         }
@@ -141,6 +166,8 @@ impl Sender<'_> {
             self.sent += 1;
         }
         self.progress.rows(self.sent);
+        // Where it fails because the server is gone again, it is done at the end.
+        let _ = explain(self.args, self.report).await;
         Ok(())
     }
 }

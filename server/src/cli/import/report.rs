@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use tagus_client::Rejection;
+use tagus_client::{Rejection, Unseen};
 
 use super::chunk::{Kept, Refused};
 use crate::cli::error::{Failure, Result};
@@ -24,6 +24,8 @@ pub struct Report {
     own: u64,
     /// Rows that the server refused with a reason.
     explained: u64,
+    /// Samples of which the server refused some, and where each stood.
+    unseen: Vec<(Unseen, Vec<Place>)>,
     /// The first rejected row in words.
     first: Option<String>,
     /// Why the file cannot be written.
@@ -35,6 +37,9 @@ struct InFlight {
     file: Arc<str>,
     kept: Kept,
 }
+
+/// Where a row that was sent stood: file, line and value in words.
+pub type Place = (Arc<str>, u64, String);
 
 impl Report {
     /// A report that goes to `path`, or only counts.
@@ -72,18 +77,44 @@ impl Report {
 
     /// A row that the server refused.
     pub fn rejected(&mut self, rejection: &Rejection) {
+        let place = self.place(rejection.ordinal);
+        self.explain(place, &rejection.tag, rejection.time_ns, &rejection.reason);
+    }
+
+    /// Samples of which the server refused some; they are to be explained.
+    pub fn unseen(&mut self, unseen: Unseen) {
+        let places = unseen.samples.iter().map(|sample| self.place(sample.ordinal)).collect();
+        self.unseen.push((unseen, places));
+    }
+
+    /// Some samples that are to be explained.
+    pub fn take_unseen(&mut self) -> Option<(Unseen, Vec<Place>)> {
+        self.unseen.pop()
+    }
+
+    /// They could not be explained now.
+    pub fn put_back(&mut self, unseen: (Unseen, Vec<Place>)) {
+        self.unseen.push(unseen);
+    }
+
+    /// A row at `place` was refused for `reason`.
+    pub fn explain(&mut self, (file, line, value): Place, tag: &str, time_ns: i64, reason: &str) {
         self.explained += 1;
-        let at = self.in_flight.partition_point(|f| f.first + f.kept.len() as u64 <= rejection.ordinal);
+        let mut time = Vec::new();
+        push_time(&mut time, time_ns, 1_000_000_000);
+        self.add(&file, line, [tag, &String::from_utf8_lossy(&time), &value], reason);
+    }
+
+    /// Where a row stood that is the `ordinal`th of all that were sent.
+    fn place(&self, ordinal: u64) -> Place {
+        let at = self.in_flight.partition_point(|f| f.first + f.kept.len() as u64 <= ordinal);
         let found = self.in_flight.get(at).and_then(|in_flight| {
-            let index = usize::try_from(rejection.ordinal.checked_sub(in_flight.first)?).ok()?;
+            let index = usize::try_from(ordinal.checked_sub(in_flight.first)?).ok()?;
             let (line, value) = in_flight.kept.get(index)?;
             Some((in_flight.file.clone(), line, value))
         });
         // Every row that was sent and not settled is in flight.
-        let (file, line, value) = found.unwrap_or_else(|| ("".into(), 0, String::new()));
-        let mut time = Vec::new();
-        push_time(&mut time, rejection.time_ns, 1_000_000_000);
-        self.add(&file, line, [&rejection.tag, &String::from_utf8_lossy(&time), &value], &rejection.reason);
+        found.unwrap_or_else(|| ("".into(), 0, String::new()))
     }
 
     /// How many rows were refused before they were sent.

@@ -12,6 +12,7 @@ use tagus_client::Value;
 use super::chunk::{Chunk, Names, Refused};
 use super::columns::{Columns, StatusReader};
 use super::csv::{CsvError, Reader};
+use super::firsts::Firsts;
 use super::parquet::ParquetSource;
 use super::time::{TimeReader, TimeUnit};
 use crate::cli::error::{Failure, Result, io_words};
@@ -24,8 +25,8 @@ pub trait Source: Send {
     /// false when there are no more.
     fn read(&mut self, names: &mut Names, chunk: &mut Chunk) -> Result<bool>;
 
-    /// Reads to the end and takes nothing: whether all of it can be read.
-    fn verify(&mut self) -> Result<()>;
+    /// Reads to the end: whether all of it can be read, and which values of its tags come first.
+    fn verify(&mut self, firsts: &mut Firsts) -> Result<()>;
 }
 
 /// Opens the file and checks its header. `done` counts the bytes read of it.
@@ -147,6 +148,13 @@ impl CsvSource {
     }
 
     fn try_add(&mut self, names: &mut Names, chunk: &mut Chunk) -> std::result::Result<(), String> {
+        let (time, value, status) = self.row()?;
+        let reader = &self.reader;
+        chunk.add(names, reader.line(), reader.field(self.columns.tag), time, value, status)
+    }
+
+    /// Time, value and status of the record under the reader.
+    fn row(&mut self) -> std::result::Result<(i64, Value, u32), String> {
         let (reader, columns) = (&self.reader, &self.columns);
         if !(columns.least..=columns.most).contains(&reader.len()) {
             return Err(format!("the row has {} fields instead of {}", reader.len(), columns.least));
@@ -161,7 +169,7 @@ impl CsvSource {
         } else {
             Value::from(std::str::from_utf8(value).map_err(|_| "the value is not UTF-8".to_string())?)
         };
-        chunk.add(names, reader.line(), reader.field(columns.tag), time, value, status)
+        Ok((time, value, status))
     }
 }
 
@@ -182,8 +190,14 @@ impl Source for CsvSource {
         Ok(true)
     }
 
-    fn verify(&mut self) -> Result<()> {
-        while self.reader.next().map_err(|e| broken(&self.path, &e))? {}
+    fn verify(&mut self, firsts: &mut Firsts) -> Result<()> {
+        while self.reader.next().map_err(|e| broken(&self.path, &e))? {
+            if !firsts.is_decided(self.reader.field(self.columns.tag))
+                && let Ok((_, value, status)) = self.row()
+            {
+                firsts.see(self.reader.field(self.columns.tag), &value, status);
+            }
+        }
         Ok(())
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
+use tagus_client::{Connection, Error};
 use tagus_engine::tag::{Interpolation, TagType, quoted};
 use tagus_proto::v1;
 use tonic::Code;
 
-use super::super::connect::{Connection, PATIENCE, answer};
+use super::super::connect::{PATIENCE, answer};
 use super::super::error::{Failure, Result};
 use super::super::import::tags::Declared;
 
@@ -43,7 +44,8 @@ pub async fn declare(connection: &Connection, declared: Vec<Declared>) -> Result
     if fits && create(connection, declared.iter()).await? {
         return Ok(Done { created: declared.len(), ..Done::default() });
     }
-    let known = known(connection, &declared).await?;
+    let names: Vec<&str> = declared.iter().map(|tag| &*tag.name).collect();
+    let known = known(connection, &names).await?;
     let mut changes = Vec::new();
     let mut missing = Vec::new();
     for tag in declared {
@@ -90,22 +92,22 @@ async fn create(connection: &Connection, tags: impl Iterator<Item = &Declared>) 
     let call = client.create(v1::CreateTagsRequest { tags });
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(Err(status)) if status.code() == Code::AlreadyExists => Ok(false),
-        Ok(Err(status)) => Err(Failure::status("creating tags", &status)),
+        Ok(Err(status)) => Err(Failure::from(Error::from_status("creating tags", &status))),
         Ok(Ok(_)) => Ok(true),
         Err(_) => Err(Failure::new("creating tags", "the server does not answer", "check it and try again")),
     }
 }
 
-/// Those of the declared tags that exist, by name in lower case. A few are asked for one by one,
+/// Those tags of the names that exist, by name in lower case. A few are asked for one by one,
 /// many are picked from the list of all.
-async fn known(connection: &Connection, tags: &[Declared]) -> Result<HashMap<String, v1::Tag>> {
+pub async fn known(connection: &Connection, names: &[&str]) -> Result<HashMap<String, v1::Tag>> {
     let lower = |tag: v1::Tag| (tag.name.to_lowercase(), tag);
-    if tags.len() <= ASKED_TAGS {
-        let asked = futures::stream::iter(tags.iter().map(|tag| find(connection, &tag.name))).buffered(AT_ONCE);
+    if names.len() <= ASKED_TAGS {
+        let asked = futures::stream::iter(names.iter().map(|name| find(connection, name))).buffered(AT_ONCE);
         let found: Vec<Option<v1::Tag>> = asked.try_collect().await?;
         return Ok(found.into_iter().flatten().map(lower).collect());
     }
-    let wanted: HashSet<String> = tags.iter().map(|tag| tag.name.to_lowercase()).collect();
+    let wanted: HashSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
     let mut known = HashMap::new();
     let mut all = super::stream(connection, String::new()).await?;
     while let Some(tag) = answer("listing tags", all.message()).await? {
@@ -119,7 +121,7 @@ async fn find(connection: &Connection, name: &str) -> Result<Option<v1::Tag>> {
     let call = client.get(v1::GetTagRequest { name: name.to_string() });
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(Err(status)) if status.code() == Code::NotFound => Ok(None),
-        Ok(Err(status)) => Err(Failure::status("looking up a tag", &status)),
+        Ok(Err(status)) => Err(Failure::from(Error::from_status("looking up a tag", &status))),
         Ok(Ok(tag)) => Ok(Some(tag.into_inner())),
         Err(_) => Err(Failure::new("looking up a tag", "the server does not answer", "check it and try again")),
     }

@@ -3,16 +3,17 @@
 mod declare;
 mod print;
 
+use tagus_client::Connection;
 use tagus_proto::v1;
 
 use super::args::{Format, ListFormat, Metadata, TagsCommand, TagsCreateArgs, TagsListArgs, TagsSetArgs, TagsShowArgs};
-use super::connect::{Connection, answer};
+use super::connect::{self, answer};
 use super::error::Result;
 use super::format;
 use super::import::tags::{Declared, read};
 use super::output::{Output, print_line};
 
-pub use declare::{declare, known_type};
+pub use declare::{declare, known, known_type};
 
 /// Rows of a list that are printed together.
 const LIST_ROWS: usize = 4096;
@@ -26,7 +27,7 @@ pub async fn run(command: TagsCommand) -> Result<()> {
         TagsCommand::Set(args) => set(args).await,
         TagsCommand::Import(args) => {
             let declared = read(&args.file)?;
-            let connection = Connection::open(&args.connect).await?;
+            let connection = connect::open(&args.connect).await?;
             let done = declare(&connection, declared).await?;
             print_line(&done.to_string())
         }
@@ -34,7 +35,7 @@ pub async fn run(command: TagsCommand) -> Result<()> {
 }
 
 async fn list(args: TagsListArgs) -> Result<()> {
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let mut sink = format::sink(any_format(args.format), &print::schema(), Output::open(None)?)?;
     let mut tags = stream(&connection, args.glob.unwrap_or_default()).await?;
     let mut rows = Vec::new();
@@ -63,7 +64,7 @@ pub async fn get(connection: &Connection, name: &str) -> Result<v1::Tag> {
 }
 
 async fn show(args: TagsShowArgs) -> Result<()> {
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let tag = get(&connection, &args.name).await?;
     let batch = print::batch(std::slice::from_ref(&tag))?;
     if args.format == ListFormat::Table {
@@ -76,7 +77,7 @@ async fn show(args: TagsShowArgs) -> Result<()> {
 
 async fn create(args: TagsCreateArgs) -> Result<()> {
     let declared = Declared { name: args.name, tag_type: args.tag_type, metadata: args.metadata };
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let mut client = connection.tags();
     let request = v1::CreateTagsRequest { tags: vec![declare::message(&declared)] };
     answer("creating the tag", client.create(request)).await?;
@@ -84,7 +85,7 @@ async fn create(args: TagsCreateArgs) -> Result<()> {
 }
 
 async fn set(args: TagsSetArgs) -> Result<()> {
-    let connection = Connection::open(&args.connect).await?;
+    let connection = connect::open(&args.connect).await?;
     let mut client = connection.tags();
     let tag = answer("changing the tag", client.update(update(args.name, args.metadata))).await?.into_inner();
     print_line(&format!("changed {}", tag.name))

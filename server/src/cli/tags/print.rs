@@ -67,7 +67,7 @@ fn interpolation_word(tag: &v1::Tag) -> &'static str {
 }
 
 fn states_text(tag: &v1::Tag) -> String {
-    tag.states.iter().map(|state| format!("{}={}", state.code, state.name)).collect::<Vec<_>>().join(",")
+    tagus_engine::tag::states_text(tag.states.iter().map(|state| (state.code, state.name.as_str())))
 }
 
 /// Prints the first row, one property a line.
