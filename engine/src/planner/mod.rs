@@ -1,5 +1,7 @@
 //! What to do next: pure decisions over facts that others gather.
 
+mod merge;
+
 /// What a decision to flush needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFacts {
