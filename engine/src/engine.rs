@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     pub manifest: Mutex<Manifest>,
     pub published: RwLock<Arc<Published>>,
     pub flushing: Mutex<()>,
+    pub merging: Mutex<()>,
     /// Whether threads call the steps; without them who waits for a commit makes it.
     pub threaded: AtomicBool,
     pub log_bytes: AtomicU64,
@@ -185,6 +186,18 @@ impl Engine {
         self.shared.flush()
     }
 
+    /// Does the next merge of segments that is worth it; says whether there was any.
+    pub fn merge_step(&self) -> Result<bool> {
+        self.shared.merge_step(false, &|| true)
+    }
+
+    /// Flushes, then merges until every window of time has one run.
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        while self.shared.merge_step(true, &|| true)? {}
+        Ok(())
+    }
+
     /// The live segments.
     pub fn segments(&self) -> Vec<SegmentMeta> {
         self.shared.published.read().base.segments.clone()
@@ -294,6 +307,7 @@ impl Shared {
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
             flushing: Mutex::new(()),
+            merging: Mutex::new(()),
             threaded: AtomicBool::new(false),
             counters: Counters::default(),
             health: RwLock::default(),

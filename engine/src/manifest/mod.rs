@@ -61,6 +61,14 @@ impl Manifest {
         &self.state
     }
 
+    /// An id for a new segment. It is given once, whatever becomes of the segment: the next edit
+    /// says so, and a file that no edit names goes at the next start.
+    pub fn take_segment_id(&mut self) -> u64 {
+        let id = self.state.next_segment_id;
+        self.state.next_segment_id += 1;
+        id
+    }
+
     /// Makes an edit durable and returns the state after it.
     ///
     /// # Errors

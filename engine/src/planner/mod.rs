@@ -2,6 +2,8 @@
 
 mod merge;
 
+pub use merge::{FILE_BYTES, MergePlan, next_merge};
+
 /// What a decision to flush needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFacts {

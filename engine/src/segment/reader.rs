@@ -3,6 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -30,13 +31,26 @@ pub(super) struct Inner {
     pub path: PathBuf,
     pub meta: SegmentMeta,
     tail: Mutex<Option<Arc<Tail>>>,
+    /// Whether the manifest names it no more, so that its file goes with its last reader.
+    retired: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A file that stays is garbage that no manifest names; the next start removes it.
+        if *self.retired.get_mut()
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a merged segment stays behind");
+        }
+    }
 }
 
 impl Segment {
     /// The segment `meta` in the folder `dir`.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta) -> Segment {
         let path = dir.join(&meta.name);
-        Segment(Arc::new(Inner { disk, path, meta, tail: Mutex::new(None) }))
+        Segment(Arc::new(Inner { disk, path, meta, tail: Mutex::new(None), retired: AtomicBool::new(false) }))
     }
 
     /// What the manifest says of it.
@@ -47,6 +61,11 @@ impl Segment {
     /// Where its file lies.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Removes the file once nobody reads the segment any more.
+    pub(crate) fn retire(&self) {
+        self.0.retired.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn inner(&self) -> &Inner {
