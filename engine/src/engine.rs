@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub merging: Mutex<()>,
     /// Whether threads call the steps; without them who waits for a commit makes it.
     pub threaded: AtomicBool,
+    /// Whether long work is to end early.
+    pub stopping: AtomicBool,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
     health: RwLock<Health>,
@@ -188,13 +190,13 @@ impl Engine {
 
     /// Does the next merge of segments that is worth it; says whether there was any.
     pub fn merge_step(&self) -> Result<bool> {
-        self.shared.merge_step(false, &|| true)
+        self.shared.merge_step(false)
     }
 
     /// Flushes, then merges until every window of time has one run.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        while self.shared.merge_step(true, &|| true)? {}
+        while self.shared.merge_step(true)? {}
         Ok(())
     }
 
@@ -230,6 +232,7 @@ impl Engine {
 
     /// Stops the threads, commits what waits, flushes it, and marks the log as complete.
     pub fn close(&self) -> Result<()> {
+        self.shared.stopping.store(true, Relaxed);
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.stop(&self.shared);
         }
@@ -309,6 +312,7 @@ impl Shared {
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
             threaded: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             counters: Counters::default(),
             health: RwLock::default(),
         }

@@ -75,9 +75,8 @@ fn jobs(shared: &Shared, stop: &AtomicBool) {
 }
 
 fn merges(shared: &Shared, stop: &AtomicBool) {
-    let go_on = || !stop.load(Relaxed);
-    while go_on() {
-        match shared.merge_step(false, &go_on) {
+    while !stop.load(Relaxed) {
+        match shared.merge_step(false) {
             Ok(true) => {}
             Ok(false) => thread::park_timeout(MERGE_TICK),
             Err(error) => {

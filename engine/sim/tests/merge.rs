@@ -158,7 +158,10 @@ fn power_cuts_leave_the_old_or_the_new() {
             sim.disk.restart(fate(k));
             let plant = Plant::open(&sim).unwrap_or_else(|e| panic!("sync {k} of {syncs}: {e}"));
             let found = plant.read();
-            assert!(states[acknowledged..].contains(&found), "sync {k} of {syncs}: {acknowledged} batches acknowledged");
+            assert!(
+                states[acknowledged..].contains(&found),
+                "sync {k} of {syncs}: {acknowledged} batches acknowledged"
+            );
             assert_eq!(plant.files(), plant.engine.segments().len(), "sync {k} of {syncs}");
         }
     }

@@ -18,11 +18,11 @@ const ZSTD_LEVEL: i32 = 3;
 
 impl Shared {
     /// Does the next merge if one is worth it; with `all`, if it leaves fewer runs. Says whether it
-    /// did any. Ends early, with nothing changed, when `go_on` says so.
+    /// did any. Ends early, with nothing changed, when the engine is closed.
     ///
     /// # Errors
     /// `Exhausted` where the disk has no room for the result: nothing has changed.
-    pub(crate) fn merge_step(&self, all: bool, go_on: &dyn Fn() -> bool) -> Result<bool> {
+    pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
         let _one_at_a_time = self.merging.lock();
         if let Some(error) = self.latched() {
             return Err(error);
@@ -33,7 +33,7 @@ impl Shared {
             published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
         self.check_room(&inputs)?;
         let mut written = Vec::new();
-        let result = self.write_merged(&inputs, &plan.windows, &mut written, go_on);
+        let result = self.write_merged(&inputs, &plan.windows, &mut written);
         let result = result.and_then(|done| if done { self.replace(&inputs, &written) } else { Ok(false) });
         if !matches!(result, Ok(true)) {
             // No manifest names them.
@@ -63,7 +63,6 @@ impl Shared {
         inputs: &[Arc<Segment>],
         windows: &[RangeInclusive<i64>],
         written: &mut Vec<SegmentMeta>,
-        go_on: &dyn Fn() -> bool,
     ) -> Result<bool> {
         let tags = self.tags.read().clone();
         let view = ReadView { segments: inputs.to_vec(), memtables: Vec::new(), tags, manifest: 0 };
@@ -73,7 +72,7 @@ impl Shared {
             let spec = view.plan(&request, 1)?;
             let mut run = RunWriter { shared: self, inputs, open: None, last_tag: None };
             for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default()))? {
-                if !go_on() {
+                if self.stopping.load(Relaxed) {
                     return Ok(false);
                 }
                 let batch = batch?;

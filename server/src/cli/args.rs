@@ -192,6 +192,14 @@ pub struct FlushArgs {
     pub connect: ConnectArgs,
 }
 
+/// `tagus compact`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus compact")]
+pub struct CompactArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
 /// `tagus tags`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus tags list 'site1.*'")]
