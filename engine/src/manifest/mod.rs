@@ -199,6 +199,44 @@ impl Manifest {
     }
 }
 
+/// Checks all files of a manifest that nobody writes; the state, where it can be told, and how many
+/// files there are.
+///
+/// # Errors
+/// The directory cannot be listed. Damages are put to the others.
+pub(crate) fn verify(
+    env: &Env,
+    dir: &Path,
+    archive: u64,
+    damages: &mut Vec<Error>,
+) -> Result<(Option<ManifestState>, usize)> {
+    let numbers = list_numbers(env, dir)?;
+    let mut manifest = Manifest {
+        env: env.clone(),
+        dir: dir.to_owned(),
+        archive,
+        state: ManifestState::default(),
+        snapshot: 0,
+        broken: None,
+    };
+    let before = damages.len();
+    damages.extend(numbers.iter().filter_map(|number| manifest.read(*number).err()));
+    let Some(newest) = numbers.last() else {
+        damages.push(Error::damaged(&manifest.path(1), 0, "the manifest has no files"));
+        return Ok((None, 0));
+    };
+    match manifest.replay(*newest) {
+        Ok(()) => Ok((Some(manifest.state), numbers.len())),
+        Err(error) => {
+            // A file that cannot be read was found before; one that is missing, or contradicts, was not.
+            if damages.len() == before {
+                damages.push(error);
+            }
+            Ok((None, numbers.len()))
+        }
+    }
+}
+
 fn file_name(number: u64) -> String {
     format!("{number:020}.manifest")
 }
