@@ -1,7 +1,7 @@
 //! The command line of `tagus`, and the commands that talk to a running server.
 
-pub mod admin;
-mod args;
+mod admin;
+pub mod args;
 mod connect;
 mod error;
 mod export;
@@ -13,6 +13,7 @@ mod quiet;
 mod sql;
 mod tags;
 mod usage;
+pub mod verify;
 mod write;
 
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ pub enum Command {
     Serve(args::ServeArgs),
     /// Run the server with a simulated plant that writes to it
     Demo(args::DemoArgs),
+    /// Check every byte of an archive that no server has open
+    Verify(args::VerifyArgs),
     /// Commands that talk to a running server.
     #[command(flatten)]
     Client(ClientCommand),
