@@ -54,6 +54,22 @@ impl Archive {
         Ok(archive)
     }
 
+    /// Locks an archive that is there, to be looked at only.
+    ///
+    /// # Errors
+    /// As [`Archive::open`], and `Unusable` where there is no archive.
+    pub fn look(env: &Env, dir: &Path) -> Result<Archive> {
+        let names =
+            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+        if !names.iter().any(|n| n == MARK) {
+            return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
+        }
+        let lock = lock(env, dir)?;
+        let id = read_mark(env, dir)?;
+        let footers = Arc::new(Footers::new(0));
+        Ok(Archive { dir: dir.to_owned(), id, footers, disk: Arc::clone(&env.disk), _lock: lock })
+    }
+
     pub fn manifest_dir(&self) -> PathBuf {
         self.dir.join("manifest")
     }

@@ -51,8 +51,11 @@ pub(crate) struct Shared {
     pub manifest: Mutex<Manifest>,
     pub published: RwLock<Arc<Published>>,
     pub flushing: Mutex<()>,
+    pub merging: Mutex<()>,
     /// Whether threads call the steps; without them who waits for a commit makes it.
     pub threaded: AtomicBool,
+    /// Whether long work is to end early.
+    pub stopping: AtomicBool,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
     health: RwLock<Health>,
@@ -187,6 +190,18 @@ impl Engine {
         self.shared.flush()
     }
 
+    /// Does the next merge of segments that is worth it; says whether there was any.
+    pub fn merge_step(&self) -> Result<bool> {
+        self.shared.merge_step(false)
+    }
+
+    /// Flushes, then merges until every window of time has one run.
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        while self.shared.merge_step(true)? {}
+        Ok(())
+    }
+
     /// The live segments.
     pub fn segments(&self) -> Vec<SegmentMeta> {
         self.shared.published.read().base.segments.clone()
@@ -219,6 +234,7 @@ impl Engine {
 
     /// Stops the threads, commits what waits, flushes it, and marks the log as complete.
     pub fn close(&self) -> Result<()> {
+        self.shared.stopping.store(true, Relaxed);
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.stop(&self.shared);
         }
@@ -298,7 +314,9 @@ impl Shared {
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
             flushing: Mutex::new(()),
+            merging: Mutex::new(()),
             threaded: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             counters: Counters::default(),
             health: RwLock::default(),
         }

@@ -83,6 +83,11 @@ impl Error {
         &self.0.why
     }
 
+    /// What failed and why, without advice.
+    pub fn finding(&self) -> String {
+        format!("{}: {}", self.0.what, self.0.why)
+    }
+
     /// The same error of another kind.
     pub fn with_kind(mut self, kind: ErrorKind) -> Error {
         self.0.kind = kind;

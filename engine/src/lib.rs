@@ -27,6 +27,7 @@ pub mod segment;
 pub mod status;
 pub mod tag;
 mod tag_table;
+mod verify;
 pub mod wal;
 mod writing;
 
@@ -36,4 +37,5 @@ pub use config::Config;
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use tag_table::TagTable;
+pub use verify::{VerifyReport, verify};
 pub use writing::{OpenSource, TagChange, unknown_tag};

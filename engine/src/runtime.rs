@@ -1,4 +1,4 @@
-//! The engine's threads: one commits, one does the jobs. They only call steps.
+//! The engine's threads: one commits, one flushes, one merges. They only call steps.
 
 #![expect(clippy::disallowed_methods, reason = "this module alone spawns threads")]
 
@@ -13,6 +13,10 @@ use crate::engine::Shared;
 const IDLE: Duration = Duration::from_millis(100);
 /// How often the planner is asked.
 const JOB_TICK: Duration = Duration::from_millis(100);
+/// How often the planner is asked for a merge.
+const MERGE_TICK: Duration = Duration::from_secs(1);
+/// How long merges rest after a failure: what they read may be damaged, or the disk full.
+const MERGE_REST: Duration = Duration::from_secs(60);
 /// How long jobs rest after a failure.
 const JOB_REST: Duration = Duration::from_secs(2);
 
@@ -26,7 +30,7 @@ impl Runtime {
     pub fn start(shared: &Arc<Shared>) -> Runtime {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        for (name, body) in [("commit", commit as fn(&Shared, &AtomicBool)), ("jobs", jobs)] {
+        for (name, body) in [("commit", commit as fn(&Shared, &AtomicBool)), ("jobs", jobs), ("merge", merges)] {
             let (shared, stop) = (Arc::clone(shared), Arc::clone(&stop));
             let thread = thread::Builder::new().name(format!("tagus-{name}")).spawn(move || body(&shared, &stop));
             threads.push(thread.expect("a process that cannot start two threads cannot serve"));
@@ -66,6 +70,19 @@ fn jobs(shared: &Shared, stop: &AtomicBool) {
             Ok(true) => {}
             Ok(false) => thread::park_timeout(JOB_TICK),
             Err(_) => thread::park_timeout(JOB_REST),
+        }
+    }
+}
+
+fn merges(shared: &Shared, stop: &AtomicBool) {
+    while !stop.load(Relaxed) {
+        match shared.merge_step(false) {
+            Ok(true) => {}
+            Ok(false) => thread::park_timeout(MERGE_TICK),
+            Err(error) => {
+                tracing::warn!("{error}");
+                thread::park_timeout(MERGE_REST);
+            }
         }
     }
 }

@@ -112,6 +112,7 @@ impl Bounded for v1::SqlResponse {
     const KEEPS_BYTES: bool = true;
 }
 impl Bounded for v1::FlushRequest {}
+impl Bounded for v1::CompactRequest {}
 
 /// Bytes of memory that the entries of a message would take, as far as its bytes can be read:
 /// decoding ends where they cannot.

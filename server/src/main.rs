@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             cli::Command::Serve(args) => serve::command::serve(args),
             cli::Command::Demo(args) => serve::command::demo(args),
+            cli::Command::Verify(args) => cli::verify::run(&args),
             cli::Command::Client(command) => cli::run(command),
         },
         Err(status) => status,

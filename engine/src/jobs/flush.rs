@@ -114,7 +114,7 @@ impl Shared {
             return Ok(None);
         }
         let (first_sequence, last_sequence) = (memtable.first_sequence(), memtable.last_sequence());
-        let name = format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch);
+        let name = self.segment_name(last_sequence, id);
         let dir = self.archive.segment_dir();
         let write = || -> Result<SegmentMeta> {
             let plan = NewSegment { id, name: name.clone(), first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
@@ -138,6 +138,11 @@ impl Shared {
                 self.latch(error);
             }
         })
+    }
+
+    /// The name of a new segment; names sort as their samples win.
+    pub(super) fn segment_name(&self, last_sequence: u64, id: u64) -> String {
+        format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch)
     }
 
     fn publish_flushed(

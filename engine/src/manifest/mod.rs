@@ -61,6 +61,14 @@ impl Manifest {
         &self.state
     }
 
+    /// An id for a new segment. It is given once, whatever becomes of the segment: the next edit
+    /// says so, and a file that no edit names goes at the next start.
+    pub fn take_segment_id(&mut self) -> u64 {
+        let id = self.state.next_segment_id;
+        self.state.next_segment_id += 1;
+        id
+    }
+
     /// Makes an edit durable and returns the state after it.
     ///
     /// # Errors
@@ -188,6 +196,44 @@ impl Manifest {
         let bytes =
             file.read_ranges(std::slice::from_ref(&(0..length))).map_err(|e| Error::io("reading", &path, &e))?;
         codec::decode(&bytes[0], self.archive, number).map_err(|e| e.in_file(&path, 0))
+    }
+}
+
+/// Checks all files of a manifest that nobody writes; the state, where it can be told, and how many
+/// files there are.
+///
+/// # Errors
+/// The directory cannot be listed. Damages are put to the others.
+pub(crate) fn verify(
+    env: &Env,
+    dir: &Path,
+    archive: u64,
+    damages: &mut Vec<Error>,
+) -> Result<(Option<ManifestState>, usize)> {
+    let numbers = list_numbers(env, dir)?;
+    let mut manifest = Manifest {
+        env: env.clone(),
+        dir: dir.to_owned(),
+        archive,
+        state: ManifestState::default(),
+        snapshot: 0,
+        broken: None,
+    };
+    let before = damages.len();
+    damages.extend(numbers.iter().filter_map(|number| manifest.read(*number).err()));
+    let Some(newest) = numbers.last() else {
+        damages.push(Error::damaged(&manifest.path(1), 0, "the manifest has no files"));
+        return Ok((None, 0));
+    };
+    match manifest.replay(*newest) {
+        Ok(()) => Ok((Some(manifest.state), numbers.len())),
+        Err(error) => {
+            // A file that cannot be read was found before; one that is missing, or contradicts, was not.
+            if damages.len() == before {
+                damages.push(error);
+            }
+            Ok((None, numbers.len()))
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! What to do next: pure decisions over facts that others gather.
 
+mod merge;
+
+pub use merge::{FILE_BYTES, MergePlan, next_merge};
+
 /// What a decision to flush needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushFacts {

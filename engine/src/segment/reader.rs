@@ -3,6 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,6 +34,21 @@ pub(super) struct Inner {
     footers: Arc<Footers>,
     /// Held while the tail is read, so that it is read once whoever asks.
     loading: Mutex<()>,
+    /// Whether the manifest names it no more, so that its file goes with its last reader.
+    retired: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody will ask for the footer of a segment that is gone.
+        self.footers.forget(self.meta.id);
+        // A file that stays is garbage that no manifest names; the next start removes it.
+        if *self.retired.get_mut()
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a merged segment stays behind");
+        }
+    }
 }
 
 impl Segment {
@@ -44,7 +60,7 @@ impl Segment {
     /// The segment `meta` in the folder `dir`, whose footer is kept among others.
     pub(crate) fn sharing(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta, footers: Arc<Footers>) -> Segment {
         let path = dir.join(&meta.name);
-        Segment(Arc::new(Inner { disk, path, meta, footers, loading: Mutex::new(()) }))
+        Segment(Arc::new(Inner { disk, path, meta, footers, loading: Mutex::new(()), retired: AtomicBool::new(false) }))
     }
 
     /// What the manifest says of it.
@@ -55,6 +71,11 @@ impl Segment {
     /// Where its file lies.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Removes the file once nobody reads the segment any more.
+    pub(crate) fn retire(&self) {
+        self.0.retired.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -236,13 +257,6 @@ fn first_not(numbers: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
         if holds(middle) { low = middle + 1 } else { high = middle }
     }
     low
-}
-
-impl Drop for Inner {
-    /// Nobody will ask for the footer of a segment that is gone.
-    fn drop(&mut self) {
-        self.footers.forget(self.meta.id);
-    }
 }
 
 impl Inner {

@@ -135,6 +135,11 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Bytes written to the file so far.
+    pub fn bytes(&self) -> u64 {
+        self.output.offset()
+    }
+
     /// Rows in the wrong order would be lost to every look-up, so order is checked also here.
     fn check(&self, tag: TagId, tag_type: TagType, rows: &Rows) -> Result<()> {
         let refuse = |why: &str| {

@@ -57,6 +57,18 @@ pub struct DemoArgs {
     pub duration: Option<std::time::Duration>,
 }
 
+/// `tagus verify`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  tagus verify --data /var/lib/tagus
+
+Prints a line for each damage, with file and offset. Exit status: 0 no damage, 1 damaged.")]
+pub struct VerifyArgs {
+    /// The folder that holds the data
+    #[arg(long, value_name = "DIR", default_value = "./tagus-data")]
+    pub data: PathBuf,
+}
+
 /// How a result is printed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -189,6 +201,14 @@ pub struct ExportArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus flush")]
 pub struct FlushArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus compact`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus compact")]
+pub struct CompactArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

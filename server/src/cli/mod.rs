@@ -1,10 +1,10 @@
 //! The command line of `tagus`, and the commands that talk to a running server.
 
+mod admin;
 pub mod args;
 mod connect;
 mod error;
 mod export;
-mod flush;
 mod format;
 mod import;
 mod output;
@@ -13,6 +13,7 @@ mod quiet;
 mod sql;
 mod tags;
 mod usage;
+pub mod verify;
 mod write;
 
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ pub enum Command {
     Serve(args::ServeArgs),
     /// Run the server with a simulated plant that writes to it
     Demo(args::DemoArgs),
+    /// Check every byte of an archive that no server has open
+    Verify(args::VerifyArgs),
     /// Commands that talk to a running server.
     #[command(flatten)]
     Client(ClientCommand),
@@ -69,6 +72,8 @@ pub enum ClientCommand {
     Tags(args::TagsArgs),
     /// Write everything in memory to segments, and list these
     Flush(args::FlushArgs),
+    /// Merge segments until every window of time has one run, and list them
+    Compact(args::CompactArgs),
 }
 
 /// Runs a client command to its end; its errors are on stderr when this returns.
@@ -97,6 +102,7 @@ async fn dispatch(command: ClientCommand) -> Result<()> {
         ClientCommand::Import(args) => import::run(args).await,
         ClientCommand::Export(args) => export::run(args).await,
         ClientCommand::Tags(args) => tags::run(args.command).await,
-        ClientCommand::Flush(args) => flush::run(args).await,
+        ClientCommand::Flush(args) => admin::flush(args).await,
+        ClientCommand::Compact(args) => admin::compact(args).await,
     }
 }

@@ -17,17 +17,29 @@ impl AdminService {
     pub fn new(engine: Engine) -> AdminService {
         AdminService { engine }
     }
+
+    /// The live segments once some work is done.
+    async fn after(
+        &self,
+        work: impl FnOnce(&Engine) -> tagus_engine::Result<()> + Send + 'static,
+    ) -> Result<Response<v1::SegmentsResponse>, Status> {
+        let engine = self.engine.clone();
+        let segments = status::blocking(move || {
+            work(&engine)?;
+            Ok(live_segments(&engine))
+        });
+        Ok(Response::new(v1::SegmentsResponse { segments: segments.await? }))
+    }
 }
 
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn flush(&self, _request: Request<v1::FlushRequest>) -> Result<Response<v1::SegmentsResponse>, Status> {
-        let engine = self.engine.clone();
-        let segments = status::blocking(move || {
-            engine.flush()?;
-            Ok(live_segments(&engine))
-        });
-        Ok(Response::new(v1::SegmentsResponse { segments: segments.await? }))
+        self.after(Engine::flush).await
+    }
+
+    async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::SegmentsResponse>, Status> {
+        self.after(Engine::compact).await
     }
 }
 

@@ -1,23 +1,33 @@
-//! `tagus flush`: writes everything in memory to segments and lists them.
+//! `tagus flush` and `tagus compact`: put segments in order and list them.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use tagus_proto::v1::{FlushRequest, Segment};
+use tagus_proto::v1::{CompactRequest, FlushRequest, Segment};
 
-use super::args::{FlushArgs, Format};
+use super::args::{CompactArgs, FlushArgs, Format};
 use super::connect::{self, work};
 use super::error::{Failure, Result};
 use super::format;
 use super::output::Output;
 
-/// Runs the command.
-pub async fn run(args: FlushArgs) -> Result<()> {
-    let connection = connect::open(&args.connect).await?;
-    let mut client = connection.admin();
+/// Runs `tagus flush`.
+pub async fn flush(args: FlushArgs) -> Result<()> {
+    let mut client = connect::open(&args.connect).await?.admin();
     let response = work("flushing", client.flush(FlushRequest {})).await?.into_inner();
-    let batch = batch(&response.segments)?;
+    print(&response.segments)
+}
+
+/// Runs `tagus compact`.
+pub async fn compact(args: CompactArgs) -> Result<()> {
+    let mut client = connect::open(&args.connect).await?.admin();
+    let response = work("compacting", client.compact(CompactRequest {})).await?.into_inner();
+    print(&response.segments)
+}
+
+fn print(segments: &[Segment]) -> Result<()> {
+    let batch = batch(segments)?;
     let mut sink = format::sink(Format::Table, &batch.schema(), Output::open(None)?)?;
     sink.batch(&batch)?;
     sink.finish()

@@ -1,0 +1,163 @@
+//! Merge: several segments become fewer, cut at windows of time.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::engine::{Published, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Edit, ManifestState};
+use crate::planner::{FILE_BYTES, next_merge};
+use crate::sample::Rows;
+use crate::scan::{ReadView, ScanRequest, TagSelection};
+use crate::segment::{NewSegment, ReadMetrics, Segment, SegmentMeta, SegmentWriter};
+use crate::tag::TagId;
+
+/// The level of compression of merged segments: they are read more often than written.
+const ZSTD_LEVEL: i32 = 3;
+
+impl Shared {
+    /// Does the next merge if one is worth it; with `all`, if it leaves fewer runs. Says whether it
+    /// did any. Ends early, with nothing changed, when the engine is closed.
+    ///
+    /// # Errors
+    /// `Exhausted` where the disk has no room for the result: nothing has changed.
+    pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
+        let _one_at_a_time = self.merging.lock();
+        if let Some(error) = self.latched() {
+            return Err(error);
+        }
+        let published = self.published.read().clone();
+        let Some(plan) = next_merge(&published.base.segments, self.env.clock.now(), all) else { return Ok(false) };
+        let inputs: Vec<Arc<Segment>> =
+            published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
+        self.check_room(&inputs)?;
+        let mut written = Vec::new();
+        let result = self.write_merged(&inputs, &plan.windows, &mut written);
+        let result = result.and_then(|done| if done { self.replace(&inputs, &written) } else { Ok(false) });
+        if !matches!(result, Ok(true)) {
+            // No manifest names them.
+            for output in &written {
+                let _ = self.env.disk.remove(&self.archive.segment_dir().join(&output.name));
+            }
+        }
+        result
+    }
+
+    /// A merge needs as much room as its inputs, beside what flushes need.
+    fn check_room(&self, inputs: &[Arc<Segment>]) -> Result<()> {
+        let dir = self.archive.segment_dir();
+        let free = self.env.disk.free_bytes(&dir).map_err(|e| Error::io("measuring", &dir, &e))?;
+        let needed: u64 = inputs.iter().map(|s| s.meta().bytes).sum();
+        if needed.saturating_add(self.log_bytes.load(Relaxed)) <= free {
+            return Ok(());
+        }
+        let why = format!("it needs {needed} bytes and {free} are free");
+        Err(Error::new(ErrorKind::Exhausted, "merging segments is put off", why, "free some space"))
+    }
+
+    /// Writes the rows of `inputs`, newest write first, a run for each window. Says whether all of
+    /// it was done.
+    fn write_merged(
+        &self,
+        inputs: &[Arc<Segment>],
+        windows: &[RangeInclusive<i64>],
+        written: &mut Vec<SegmentMeta>,
+    ) -> Result<bool> {
+        let tags = self.tags.read().clone();
+        let view = ReadView { segments: inputs.into(), memtables: Vec::new(), tags, manifest: 0 };
+        for window in windows {
+            let request =
+                ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::All) };
+            let spec = view.plan(&request, 1)?;
+            let mut run = RunWriter { shared: self, inputs, open: None, last_tag: None };
+            for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default()))? {
+                if self.stopping.load(Relaxed) {
+                    return Ok(false);
+                }
+                let batch = batch?;
+                for (tag, range) in batch.runs {
+                    let mut rows = Rows::default();
+                    rows.extend_from(&batch.rows, range);
+                    run.write(&view, tag, &rows, written)?;
+                }
+            }
+            run.finish(written)?;
+        }
+        let dir = self.archive.segment_dir();
+        let synced = self.env.disk.sync_dir(&dir).map_err(|e| Error::io("syncing", &dir, &e));
+        synced.inspect_err(|error| self.latch(error))?;
+        Ok(true)
+    }
+
+    /// Names the new segments in place of the inputs.
+    fn replace(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta]) -> Result<bool> {
+        let mut manifest = self.manifest.lock();
+        let state = manifest.state();
+        let number = state.number;
+        let edit = Edit {
+            log_position: state.log_position,
+            next_segment_id: state.next_segment_id,
+            added: written.to_vec(),
+            removed: inputs.iter().map(|s| s.meta().id).collect(),
+            ..Edit::default()
+        };
+        manifest.append(number, edit).inspect_err(|e| self.latch_unless_full(e))?;
+        self.publish_merged(inputs, written, manifest.state());
+        drop(manifest);
+        // Each file goes with the last view that reads it.
+        inputs.iter().for_each(|segment| segment.retire());
+        Ok(true)
+    }
+
+    fn publish_merged(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta], state: &ManifestState) {
+        let base = Arc::new(state.clone());
+        let new: Vec<Arc<Segment>> = written.iter().map(|meta| self.archive.segment(meta.clone())).collect();
+        let mut published = self.published.write();
+        let stays = |s: &&Arc<Segment>| inputs.iter().all(|input| !Arc::ptr_eq(s, input));
+        let mut segments: Vec<Arc<Segment>> = published.segments.iter().filter(stays).cloned().chain(new).collect();
+        segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
+        *published = Arc::new(Published { segments: segments.into(), base, ..(**published).clone() });
+    }
+}
+
+/// Writes one run: as many segments as its bytes ask for, cut between tags.
+struct RunWriter<'a> {
+    shared: &'a Shared,
+    inputs: &'a [Arc<Segment>],
+    open: Option<SegmentWriter>,
+    last_tag: Option<TagId>,
+}
+
+impl RunWriter<'_> {
+    fn write(&mut self, view: &ReadView, tag: TagId, rows: &Rows, written: &mut Vec<SegmentMeta>) -> Result<()> {
+        if self.last_tag != Some(tag) && self.open.as_ref().is_some_and(|open| open.bytes() >= FILE_BYTES) {
+            self.finish(written)?;
+        }
+        self.last_tag = Some(tag);
+        if self.open.is_none() {
+            self.open = Some(self.create()?);
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let kind = view.tags().get(tag).map(|t| t.spec.tag_type).expect("segments hold rows of known tags only");
+        open.write(tag, kind, rows).inspect_err(|error| self.shared.latch_unless_full(error))
+    }
+
+    fn create(&self) -> Result<SegmentWriter> {
+        let id = self.shared.manifest.lock().take_segment_id();
+        let of = |sequence: fn(&SegmentMeta) -> u64| self.inputs.iter().map(move |s| sequence(s.meta()));
+        let first_sequence = of(|m| m.first_sequence).min().unwrap_or(0);
+        let last_sequence = of(|m| m.last_sequence).max().unwrap_or(0);
+        let name = self.shared.segment_name(last_sequence, id);
+        let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
+        SegmentWriter::create(&self.shared.env.disk, &self.shared.archive.segment_dir(), plan)
+            .inspect_err(|error| self.shared.latch_unless_full(error))
+    }
+
+    fn finish(&mut self, written: &mut Vec<SegmentMeta>) -> Result<()> {
+        if let Some(open) = self.open.take() {
+            written.push(open.finish().inspect_err(|error| self.shared.latch_unless_full(error))?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::tag::TagId;
+
+const HOUR: i64 = DAY / 24;
+/// The 26th of January 2026, some days into a window of 16.
+const NOW: i64 = 20_479 * DAY;
+
+fn segment(id: u64, bytes: u64, sequence: u64, first: i64, last: i64) -> SegmentMeta {
+    SegmentMeta {
+        id,
+        name: format!("{id}"),
+        bytes,
+        tail_offset: 0,
+        tail_crc: 0,
+        rows: bytes / 2,
+        first_sequence: sequence,
+        last_sequence: sequence,
+        first_tag: TagId(1),
+        last_tag: TagId(100),
+        tags: 100,
+        first_time: first,
+        last_time: last,
+    }
+}
+
+/// An archive as the planner sees it. Rows are bytes that lie evenly over a segment's times, but
+/// for the late ones, which `late` names by time.
+#[derive(Default)]
+struct Archive {
+    segments: Vec<SegmentMeta>,
+    sequence: u64,
+    next: u64,
+    flushed: u64,
+    merged: u64,
+}
+
+impl Archive {
+    fn flush(&mut self, bytes: u64, first: i64, last: i64) {
+        self.sequence += 1;
+        self.next += 1;
+        self.flushed += bytes;
+        self.segments.push(segment(self.next, bytes, self.sequence, first, last));
+    }
+
+    /// Carries out a plan: each window has the share of an input that lies in it, or a hundredth
+    /// where the input spans far more than its own day.
+    fn merge(&mut self, plan: &MergePlan) {
+        let inputs: Vec<SegmentMeta> = self.segments.extract_if(.., |s| plan.inputs.contains(&s.id)).collect();
+        assert_eq!(inputs.len(), plan.inputs.len(), "inputs are live and named once");
+        let first = inputs.iter().map(|s| s.first_sequence).min().unwrap();
+        let last = inputs.iter().map(|s| s.last_sequence).max().unwrap();
+        for (at, window) in plan.windows.iter().enumerate() {
+            let touching = inputs.iter().filter(|s| s.first_time <= *window.end() && s.last_time >= *window.start());
+            let newest = at + 1 == plan.windows.len();
+            let part = |s: &SegmentMeta| match window.contains(&s.first_time) && window.contains(&s.last_time) {
+                true => s.bytes,
+                false if newest => s.bytes * 95 / 100,
+                false => s.bytes * 5 / 100 / plan.windows.len() as u64,
+            };
+            let (mut bytes, mut begin, mut end) = (0, i64::MAX, i64::MIN);
+            for s in touching {
+                bytes += part(s);
+                begin = begin.min(s.first_time.max(*window.start()));
+                end = end.max(s.last_time.min(*window.end()));
+            }
+            if bytes == 0 {
+                continue;
+            }
+            self.next += 1;
+            self.merged += bytes;
+            let (first_sequence, last_sequence) = (first, last);
+            self.segments.push(SegmentMeta {
+                first_sequence,
+                last_sequence,
+                ..segment(self.next, bytes, last, begin, end)
+            });
+        }
+        self.segments.sort_by_key(|s| (s.last_sequence, s.id));
+    }
+
+    fn settle(&mut self, now: i64, all: bool) -> usize {
+        for round in 0.. {
+            assert!(round < 1000, "the planner does not come to an end");
+            let Some(plan) = next_merge(&self.segments, now, all) else { return round };
+            check(&self.segments, &plan);
+            self.merge(&plan);
+        }
+        unreachable!()
+    }
+}
+
+/// The plan leaves nothing out that it may not, and its windows hold all of its inputs.
+fn check(segments: &[SegmentMeta], plan: &MergePlan) {
+    let (inputs, others): (Vec<_>, Vec<_>) = segments.iter().partition(|s| plan.inputs.contains(&s.id));
+    assert!(!inputs.is_empty() && inputs.len() <= INPUTS_MAX);
+    let first = inputs.iter().map(|s| s.first_sequence).min().unwrap();
+    let last = inputs.iter().map(|s| s.last_sequence).max().unwrap();
+    for other in others {
+        let between = other.last_sequence > first && other.first_sequence < last;
+        assert!(!between || inputs.iter().all(|i| !overlap(i, other)), "segment {} is left out", other.id);
+    }
+    assert!(plan.windows.windows(2).all(|pair| pair[0].end() < pair[1].start()));
+    for input in inputs {
+        let held = |time| plan.windows.iter().any(|w| w.contains(&time));
+        assert!(held(input.first_time) && held(input.last_time));
+    }
+}
+
+#[test]
+fn windows_are_aligned_and_grow_with_age() {
+    assert_eq!(window(0, NOW), NOW..=NOW + DAY - 1);
+    assert_eq!(window(0, -1), -DAY..=-1);
+    assert_eq!(home(NOW, NOW + DAY - 1), Some(0));
+    assert_eq!(home(NOW - 1, NOW), Some(1));
+    assert_eq!(home(i64::MIN, i64::MAX), None);
+    let windows = cut(NOW - 400 * DAY, NOW + HOUR, NOW + HOUR);
+    assert_eq!((windows[0].start(), windows[windows.len() - 1].end()), (&(NOW - 400 * DAY), &(NOW + HOUR)));
+    assert!(windows.len() < 40, "{}", windows.len());
+    assert!(windows.windows(2).all(|pair| pair[0].end() + 1 == *pair[1].start()));
+}
+
+#[test]
+fn an_archive_in_order_is_written_three_times() {
+    let mut archive = Archive::default();
+    let day = 600_000_000;
+    for hour in 0..30 * 24 {
+        let now = NOW + hour * HOUR;
+        for part in 0..6 {
+            let start = now + part * HOUR / 6;
+            archive.flush(day / 144, start, start + HOUR / 6 - 1);
+        }
+        archive.settle(now + HOUR, false);
+        assert!(archive.segments.len() < 30 + 60, "{} segments", archive.segments.len());
+    }
+    let live: u64 = archive.segments.iter().map(|s| s.bytes).sum();
+    let written = (archive.flushed + archive.merged) as f64 / live as f64;
+    assert!(written < 3.3, "each byte is written {written} times");
+}
+
+#[test]
+fn late_samples_do_not_rewrite_the_archive() {
+    let mut archive = Archive::default();
+    for hour in 0..30 * 24 {
+        let now = NOW + hour * HOUR;
+        for part in 0..6 {
+            let start = now + part * HOUR / 6;
+            // A twentieth of each flush is up to a year old.
+            archive.flush(600_000_000 / 144, start - (hour * 37 + part * 11) % 365 * DAY, start + HOUR / 6 - 1);
+        }
+        archive.settle(now + HOUR, false);
+    }
+    let live: u64 = archive.segments.iter().map(|s| s.bytes).sum();
+    let written = (archive.flushed + archive.merged) as f64 / live as f64;
+    println!("{} segments, each byte is written {written:.2} times", archive.segments.len());
+    assert!(written < 4.0, "each byte is written {written} times");
+    assert!(archive.segments.len() < 600, "{} segments", archive.segments.len());
+}
+
+#[test]
+fn a_small_plant_has_few_files() {
+    let mut archive = Archive::default();
+    for day in 0..3650 {
+        let now = NOW + day * DAY;
+        for part in 0..4 {
+            archive.flush(50_000, now + part * 6 * HOUR, now + (part + 1) * 6 * HOUR - 1);
+        }
+        archive.settle(now + DAY, false);
+    }
+    println!("{} segments", archive.segments.len());
+    assert!(archive.segments.len() < 120, "{} segments", archive.segments.len());
+    archive.settle(NOW + 3650 * DAY, true);
+    assert!(archive.segments.len() < 50, "{} segments", archive.segments.len());
+}
+
+#[test]
+fn on_demand_every_window_has_one_run() {
+    let mut archive = Archive::default();
+    for i in 0..5 {
+        archive.flush(1000, NOW + i * HOUR, NOW + (i + 1) * HOUR);
+    }
+    archive.flush(1000, NOW - 3 * DAY, NOW + HOUR);
+    archive.settle(NOW + 6 * HOUR, true);
+    let windows = runs_of_windows(&archive.segments);
+    assert!(windows.values().all(|runs| runs.len() == 1), "{:?}", archive.segments);
+    assert_eq!(archive.settle(NOW + 6 * HOUR, true), 0, "there is nothing left to do");
+}
+
+proptest! {
+    /// Whatever lies there, plans are sound and come to an end.
+    #[test]
+    fn plans_are_sound(
+        flushes in prop::collection::vec((1u64..1 << 28, -800i64..2, 0i64..900), 1..60),
+        all in any::<bool>(),
+    ) {
+        let mut archive = Archive::default();
+        for (bytes, day, days) in flushes {
+            let first = NOW + day * DAY + HOUR;
+            archive.flush(bytes, first, (first + days * DAY).min(NOW + DAY));
+            archive.settle(NOW + DAY, false);
+        }
+        archive.settle(NOW + DAY, all);
+    }
+}
