@@ -1,4 +1,9 @@
 //! The commit: frames become durable together, then visible in the order of the log.
+//!
+//! 1. A frame is applied only after the sync of its group returned, and answered after that.
+//! 2. Frames are applied in ascending order of their sequences, each once, at start as in service.
+//! 3. The committer is held while frames are applied: who holds it sees whole frames.
+//! 4. Every frame that was queued is answered, whatever happens.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +15,7 @@ use crate::generation::{Generation, Late, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
 use crate::queue::Queued;
-use crate::tag::TagId;
+use crate::tag::{Tag, TagId};
 use crate::wal::Log;
 
 /// What only the commit thread changes.
@@ -19,6 +24,8 @@ pub(crate) struct Committer {
     pub log: Option<Log>,
     /// By tag id: the time of the newest sample outside the active memtable.
     pub older_newest: Vec<i64>,
+    /// The sequence of the last frame applied.
+    pub applied: u64,
 }
 
 impl Committer {
@@ -27,9 +34,9 @@ impl Committer {
         self.log.as_ref().map_or(0, Log::bytes)
     }
 
-    /// The sequence of the last frame; 0 once closed.
+    /// The sequence of the last frame, idle ones included; the last applied where no log is open.
     pub fn last_sequence(&self) -> u64 {
-        self.log.as_ref().map_or(0, Log::last_sequence)
+        self.log.as_ref().map_or(self.applied, Log::last_sequence)
     }
 }
 
@@ -115,24 +122,31 @@ impl Shared {
 
     /// Makes a durable frame visible. The same for a new frame and for one replayed at start.
     pub(crate) fn apply(&self, committer: &mut Committer, sequence: u64, frame: Frame) -> Committed {
+        assert!(sequence > committer.applied, "frame {sequence} comes after frame {}", committer.applied);
+        committer.applied = sequence;
+        self.published.read().active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         match frame {
             Frame::Tags(tags) => {
-                let mut table = self.tags.write();
-                let mut dirty = self.dirty_tags.lock();
-                for tag in tags {
-                    dirty.insert(tag.id);
-                    Arc::make_mut(&mut table).put(tag);
-                }
+                self.put_tags(tags);
                 Committed { known: Counts::default(), pending: None }
             }
             Frame::Samples(frame) => self.apply_samples(committer, sequence, &frame),
         }
     }
 
+    /// Makes tags visible; the next flush tells the manifest.
+    pub(crate) fn put_tags(&self, tags: Vec<Arc<Tag>>) {
+        let mut table = self.tags.write();
+        let mut dirty = self.dirty_tags.lock();
+        for tag in tags {
+            dirty.insert(tag.id);
+            Arc::make_mut(&mut table).put(tag);
+        }
+    }
+
     fn apply_samples(&self, committer: &Committer, sequence: u64, frame: &SampleFrame) -> Committed {
         let published = self.published.read().clone();
         let generation = &published.active;
-        generation.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         let mut late = Vec::new();
         let known = store(generation, &committer.older_newest, sequence, frame, &mut late);
         if let Some(mark) = &frame.source {

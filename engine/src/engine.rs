@@ -1,4 +1,9 @@
 //! The engine: what its parts are, and what the outside may ask of it.
+//!
+//! 1. What is published is replaced as a whole, by recovery and by whoever holds `flushing`.
+//! 2. Locks are taken in this order: `tag_changes`, `flushing`, `manifest`, `committer`, then
+//!    `tags`, `dirty_tags`, `published` and the inner ones of their parts, briefly.
+//! 3. The latch is never opened again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -81,9 +86,10 @@ struct Health {
     log_full: bool,
 }
 
-/// Samples since the start, by what became of them as far as was known at once.
+/// What is counted since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
+    /// Samples, those that were refused among them.
     rows: AtomicU64,
 }
 
@@ -119,21 +125,24 @@ pub struct RecoveryReport {
     pub frames: u64,
     /// Bytes of log read.
     pub bytes: u64,
-    /// Frames that were acknowledged and cannot be read, by first and last sequence.
+    /// Frames that were acknowledged and cannot be read, or not in full since they name tags whose
+    /// creation is lost, by first and last sequence.
     pub lost: Vec<(u64, u64)>,
-    /// Copies of damaged log files.
+    /// Copies of damaged log files, and segments that were being written when frames were lost.
     pub quarantined: Vec<PathBuf>,
     /// Files of unfinished work that were removed.
     pub removed: usize,
 }
 
 impl Engine {
-    /// Opens an archive, initialising a missing or empty directory, and replays its log. Nothing
-    /// is written and no thread runs until [`Engine::start`].
+    /// Opens an archive, initialising a missing or empty directory, and replays its log. What was
+    /// begun before the last stop is cleared up, and the log goes on in another file; no thread
+    /// runs until [`Engine::start`].
     ///
     /// # Errors
     /// `Unusable` where the directory is in use, foreign or newer; `Damaged` where its bytes are
-    /// not what was written.
+    /// not what was written or files are missing: nothing was changed; `InvalidInput` for settings
+    /// that cannot be.
     pub fn open(env: Env, dir: &Path, config: Config) -> Result<(Engine, RecoveryReport)> {
         let (shared, report) = crate::recovery::open(env, dir, config)?;
         Ok((Engine { shared: Arc::new(shared), runtime: Arc::default() }, report))

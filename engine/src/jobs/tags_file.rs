@@ -11,7 +11,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::env::{Env, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{crc32c, wide};
 use crate::manifest::TagsFile;
 use crate::tag::Tag;
@@ -31,13 +31,14 @@ pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<TagsFile>
         let file = env.disk.open(&temporary, OpenMode::CreateNew)?;
         file.write_all_at(&bytes, 0)?;
         file.sync_data()?;
-        env.disk.rename(&temporary, path)?;
-        env.disk.sync_dir(dir)
+        env.disk.rename(&temporary, path)
     };
     replace().map_err(|e| {
         let _ = env.disk.remove(&temporary);
         Error::io("writing", path, &e)
     })?;
+    // A directory that could not be synced is not synced again, whatever the reason.
+    env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e).with_kind(ErrorKind::Io))?;
     Ok(TagsFile { bytes: wide(bytes.len()), crc: crc32c(&bytes) })
 }
 
