@@ -14,7 +14,7 @@ use crate::format::{Frame, SampleFrame};
 use crate::generation::{Generation, Late, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
-use crate::queue::Queued;
+use crate::queue::{Queued, closed};
 use crate::tag::{Tag, TagId};
 use crate::wal::Log;
 
@@ -38,10 +38,6 @@ impl Committer {
     pub fn last_sequence(&self) -> u64 {
         self.log.as_ref().map_or(self.applied, Log::last_sequence)
     }
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up")
 }
 
 /// A batch that is durable and visible.
@@ -76,8 +72,7 @@ impl Shared {
         if group.is_empty() {
             return false;
         }
-        let (group, refused): (Vec<Queued>, Vec<Queued>) =
-            group.into_iter().partition(|q| q.slot.as_ref().is_none_or(|slot| slot.may_commit()));
+        let (group, refused): (Vec<Queued>, Vec<Queued>) = group.into_iter().partition(|q| q.done.may_commit());
         let behind = || {
             Error::new(
                 ErrorKind::Exhausted,
@@ -113,10 +108,7 @@ impl Shared {
     fn apply_group(&self, committer: &mut Committer, first: u64, group: Vec<Queued>) {
         for (sequence, queued) in (first..).zip(group) {
             let committed = self.apply(committer, sequence, queued.frame);
-            if let Some(slot) = &queued.slot {
-                slot.leave(true);
-            }
-            (queued.done)(Ok(committed));
+            queued.done.answer(Ok(committed));
         }
     }
 
@@ -216,9 +208,6 @@ pub(crate) fn fold_newest(older_newest: &mut Vec<i64>, times: impl Iterator<Item
 
 fn refuse(group: Vec<Queued>, error: &Error) {
     for queued in group {
-        if let Some(slot) = &queued.slot {
-            slot.leave(false);
-        }
-        (queued.done)(Err(error.clone()));
+        queued.done.answer(Err(error.clone()));
     }
 }

@@ -22,7 +22,7 @@ use crate::generation::Generation;
 use crate::ingest::{Counts, Sources};
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
-use crate::queue::{Queue, Queued};
+use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
 use crate::sample::Row;
 use crate::scan::ReadView;
@@ -367,12 +367,10 @@ impl Shared {
     pub fn commit(&self, payload: Vec<u8>, frame: Frame) -> Result<Committed> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         // The receiver is there: it waits below.
-        let done = Box::new(move |result| drop(send.send(result)));
-        self.queue.push(Queued { payload, frame, slot: None, done }, || self.admit())?;
+        let done = Done::new(None, move |result| drop(send.send(result)));
+        self.queue.push(Queued { payload, frame, done }, || self.admit())?;
         self.drain_unthreaded();
-        receive.recv().unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up"))
-        })
+        receive.recv().unwrap_or_else(|_| Err(closed()))
     }
 
     /// Commits what waits where no thread does.

@@ -17,7 +17,7 @@ pub const TAGS_MAX: usize = 16_000_000;
 /// Most sources whose sequence is remembered; beyond it the longest idle is forgotten.
 pub const SOURCES_MAX: usize = 65_536;
 /// Most samples in one batch: with a time and a value each they still make one log frame.
-pub const BATCH_ROWS_MAX: usize = 1 << 19;
+pub const BATCH_ROWS_MAX: usize = 500_000;
 /// Largest payload of one log frame in bytes.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 /// Most frame bytes written by one group commit; a single larger frame is its own group.
