@@ -93,6 +93,10 @@ impl Archive {
         self.dir.join("segments")
     }
 
+    pub fn quarantine_dir(&self) -> PathBuf {
+        self.dir.join("quarantine")
+    }
+
     pub fn tags_file(&self) -> PathBuf {
         self.dir.join("tags.parquet")
     }

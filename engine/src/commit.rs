@@ -1,4 +1,9 @@
 //! The commit: frames become durable together, then visible in the order of the log.
+//!
+//! 1. A frame is applied only after the sync of its group returned, and answered after that.
+//! 2. Frames are applied in ascending order of their sequences, each once, at start as in service.
+//! 3. The committer is held while frames are applied: who holds it sees whole frames.
+//! 4. Every frame that was queued is answered, whatever happens.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,8 +14,8 @@ use crate::format::{Frame, SampleFrame};
 use crate::generation::{Generation, Late, Notes, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
-use crate::queue::Queued;
-use crate::tag::TagId;
+use crate::queue::{Queued, closed};
+use crate::tag::{Tag, TagId};
 use crate::wal::Log;
 
 /// What only the commit thread changes.
@@ -19,6 +24,8 @@ pub(crate) struct Committer {
     pub log: Option<Log>,
     /// By tag id: the time of the newest sample outside the active memtable.
     pub older_newest: Vec<i64>,
+    /// The sequence of the last frame applied.
+    pub applied: u64,
 }
 
 impl Committer {
@@ -27,14 +34,10 @@ impl Committer {
         self.log.as_ref().map_or(0, Log::bytes)
     }
 
-    /// The sequence of the last frame; 0 once closed.
+    /// The sequence of the last frame, idle ones included; the last applied where no log is open.
     pub fn last_sequence(&self) -> u64 {
-        self.log.as_ref().map_or(0, Log::last_sequence)
+        self.log.as_ref().map_or(self.applied, Log::last_sequence)
     }
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up")
 }
 
 /// A batch that is durable and visible.
@@ -69,8 +72,7 @@ impl Shared {
         if group.is_empty() {
             return false;
         }
-        let (group, refused): (Vec<Queued>, Vec<Queued>) =
-            group.into_iter().partition(|q| q.slot.as_ref().is_none_or(|slot| slot.may_commit()));
+        let (group, refused): (Vec<Queued>, Vec<Queued>) = group.into_iter().partition(|q| q.done.may_commit());
         let behind = || {
             Error::new(
                 ErrorKind::Exhausted,
@@ -107,33 +109,37 @@ impl Shared {
         for (sequence, queued) in (first..).zip(group) {
             self.counters.add(&queued.frame);
             let committed = self.apply(committer, sequence, queued.frame);
-            if let Some(slot) = &queued.slot {
-                slot.leave(true);
-            }
-            (queued.done)(Ok(committed));
+            queued.done.answer(Ok(committed));
         }
     }
 
     /// Makes a durable frame visible. The same for a new frame and for one replayed at start.
     pub(crate) fn apply(&self, committer: &mut Committer, sequence: u64, frame: Frame) -> Committed {
+        assert!(sequence > committer.applied, "frame {sequence} comes after frame {}", committer.applied);
+        committer.applied = sequence;
+        self.published.read().active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         match frame {
             Frame::Tags(tags) => {
-                let mut table = self.tags.write();
-                let mut dirty = self.dirty_tags.lock();
-                for tag in tags {
-                    dirty.insert(tag.id);
-                    Arc::make_mut(&mut table).put(tag);
-                }
+                self.put_tags(tags);
                 Committed { known: Counts::default(), pending: None }
             }
             Frame::Samples(frame) => self.apply_samples(committer, sequence, &frame),
         }
     }
 
+    /// Makes tags visible; the next flush tells the manifest.
+    pub(crate) fn put_tags(&self, tags: Vec<Arc<Tag>>) {
+        let mut table = self.tags.write();
+        let mut dirty = self.dirty_tags.lock();
+        for tag in tags {
+            dirty.insert(tag.id);
+            Arc::make_mut(&mut table).put(tag);
+        }
+    }
+
     fn apply_samples(&self, committer: &Committer, sequence: u64, frame: &SampleFrame) -> Committed {
         let published = self.published.read().clone();
         let generation = &published.active;
-        generation.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         let mut late = Vec::new();
         let known = store(generation, &committer.older_newest, sequence, frame, &mut late);
         if let Some(mark) = &frame.source {
@@ -195,10 +201,7 @@ pub(crate) fn fold_newest(older_newest: &mut Vec<i64>, times: impl Iterator<Item
 
 fn refuse(group: Vec<Queued>, error: &Error) {
     for queued in group {
-        if let Some(slot) = &queued.slot {
-            slot.leave(false);
-        }
-        (queued.done)(Err(error.clone()));
+        queued.done.answer(Err(error.clone()));
     }
 }
 

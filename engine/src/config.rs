@@ -1,9 +1,13 @@
 //! What an operator may set of the engine.
 
+use crate::error::{Error, Result};
+use crate::limits;
+
 /// Settings of an engine. None of them affects the format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Bytes that memtables, frames in flight, footers of segments and scans may take together.
+    /// Bytes of memory to live within. A memtable is flushed at a quarter of it; at half of it in
+    /// memtables writers wait.
     pub memory_budget: usize,
     /// How far ahead of the clock samples of ordinary tags may lie, in nanoseconds.
     pub max_future: i64,
@@ -11,7 +15,8 @@ pub struct Config {
     pub auto_create: bool,
     /// Age at which unflushed samples are flushed, in nanoseconds.
     pub flush_age: u64,
-    /// Unflushed log in bytes at most; a flush begins at a third of it.
+    /// Unflushed log in bytes at most; a flush begins at a third of it. Not below
+    /// [`LOG_BYTES_MIN`](crate::limits::LOG_BYTES_MIN).
     pub log_bytes_max: u64,
 }
 
@@ -20,6 +25,19 @@ impl Config {
     /// the default keeps those of billions.
     pub(crate) fn footer_bytes_max(&self) -> usize {
         self.memory_budget / 16
+    }
+
+    /// Refuses settings with which writing would stop for ever.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (most, least) = (self.log_bytes_max, limits::LOG_BYTES_MIN);
+        if most >= least {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "the bound of the unflushed log",
+            format!("{most} bytes are too few for what is written while a flush goes on, {least} are the least"),
+            "choose a larger bound",
+        ))
     }
 }
 
@@ -30,7 +48,7 @@ impl Default for Config {
             max_future: 3_600_000_000_000,
             auto_create: true,
             flush_age: 600_000_000_000,
-            log_bytes_max: crate::limits::LOG_BYTES_MAX,
+            log_bytes_max: limits::LOG_BYTES_MAX,
         }
     }
 }

@@ -1,4 +1,9 @@
 //! The engine: what its parts are, and what the outside may ask of it.
+//!
+//! 1. What is published is replaced as a whole, by recovery and by whoever holds `flushing`.
+//! 2. Locks are taken in this order: `tag_changes`, `flushing`, `manifest`, `committer`, then
+//!    `tags`, `dirty_tags`, `published` and the inner ones of their parts, briefly.
+//! 3. The latch is never opened again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +22,7 @@ use crate::generation::Generation;
 use crate::ingest::Sources;
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
-use crate::queue::{Queue, Queued};
+use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
 use crate::sample::Row;
 use crate::scan::ReadView;
@@ -87,6 +92,7 @@ struct Health {
 /// Samples of the frames that were committed since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
+    /// Samples, those that were refused among them.
     rows: AtomicU64,
 }
 
@@ -124,21 +130,24 @@ pub struct RecoveryReport {
     pub frames: u64,
     /// Bytes of log read.
     pub bytes: u64,
-    /// Frames that were acknowledged and cannot be read, by first and last sequence.
+    /// Frames that were acknowledged and cannot be read, or not in full since they name tags whose
+    /// creation is lost, by first and last sequence.
     pub lost: Vec<(u64, u64)>,
-    /// Copies of damaged log files.
+    /// Copies of damaged log files, and segments that were being written when frames were lost.
     pub quarantined: Vec<PathBuf>,
     /// Files of unfinished work that were removed.
     pub removed: usize,
 }
 
 impl Engine {
-    /// Opens an archive, initialising a missing or empty directory, and replays its log. Nothing
-    /// is written and no thread runs until [`Engine::start`].
+    /// Opens an archive, initialising a missing or empty directory, and replays its log. What was
+    /// begun before the last stop is cleared up, and the log goes on in another file; no thread
+    /// runs until [`Engine::start`].
     ///
     /// # Errors
     /// `Unusable` where the directory is in use, foreign or newer; `Damaged` where its bytes are
-    /// not what was written.
+    /// not what was written or files are missing: nothing was changed; `InvalidInput` for settings
+    /// that cannot be.
     pub fn open(env: Env, dir: &Path, config: Config) -> Result<(Engine, RecoveryReport)> {
         let (shared, report) = crate::recovery::open(env, dir, config)?;
         Ok((Engine { shared: Arc::new(shared), runtime: Arc::default() }, report))
@@ -380,12 +389,10 @@ impl Shared {
     pub fn commit(&self, payload: Vec<u8>, frame: Frame) -> Result<Committed> {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         // The receiver is there: it waits below.
-        let done = Box::new(move |result| drop(send.send(result)));
-        self.queue.push(Queued { payload, frame, slot: None, done }, || self.admit())?;
+        let done = Done::new(None, move |result| drop(send.send(result)));
+        self.queue.push(Queued { payload, frame, done }, || self.admit())?;
         self.drain_unthreaded();
-        receive.recv().unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up"))
-        })
+        receive.recv().unwrap_or_else(|_| Err(closed()))
     }
 
     /// Commits what waits where no thread does.

@@ -18,8 +18,8 @@ pub const STATES_BYTES_MAX: usize = 256 << 10;
 pub const TAGS_MAX: usize = 16_000_000;
 /// Most sources whose sequence is remembered; beyond it the longest idle is forgotten.
 pub const SOURCES_MAX: usize = 65_536;
-/// Most samples in one batch.
-pub const BATCH_ROWS_MAX: usize = 1 << 20;
+/// Most samples in one batch: with a time and a value each they still make one log frame.
+pub const BATCH_ROWS_MAX: usize = 500_000;
 /// Largest payload of one log frame in bytes.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 /// Most frame bytes written by one group commit; a single larger frame is its own group.
@@ -30,7 +30,10 @@ pub const LOG_FILE_BYTES: u64 = 16 << 20;
 pub const BLOCK_BYTES: usize = 4096;
 /// Unflushed log that is kept at most; it bounds recovery time.
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
-/// Largest manifest file that is read.
+/// Least bound of the unflushed log. Beside what may wait in the queue and the rest of two files
+/// it leaves room for the third of it at which a flush begins.
+pub const LOG_BYTES_MIN: u64 = 160 << 20;
+/// Largest manifest file that is written or read.
 pub const MANIFEST_FILE_BYTES_MAX: u64 = 4 << 30;
 /// Edits between two manifest snapshots.
 pub const MANIFEST_EDITS_PER_SNAPSHOT: u64 = 32;

@@ -7,20 +7,23 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::commit::Committed;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
 use crate::ingest::Slot;
 use crate::limits;
 
-/// What is called once a frame is durable and applied, or refused.
-pub(crate) type Done = Box<dyn FnOnce(Result<Committed>) + Send>;
+/// Answers a frame's writer, once: with what became of it, or, where it is dropped, with the news
+/// that nobody will write it. So no writer waits for a thread that a panic has ended.
+pub(crate) struct Done {
+    /// The door of the source whose batch it is.
+    slot: Option<Arc<Slot>>,
+    call: Option<Box<dyn FnOnce(Result<Committed>) + Send>>,
+}
 
 /// A frame that waits.
 pub(crate) struct Queued {
     pub payload: Vec<u8>,
     pub frame: Frame,
-    /// The door of the source whose batch it is.
-    pub slot: Option<Arc<Slot>>,
     pub done: Done,
 }
 
@@ -50,15 +53,69 @@ struct State {
     closed: bool,
 }
 
+impl Done {
+    /// An answer to `call`; the batch is in flight in `slot` until then.
+    pub fn new(slot: Option<Arc<Slot>>, call: impl FnOnce(Result<Committed>) + Send + 'static) -> Done {
+        Done { slot, call: Some(Box::new(call)) }
+    }
+
+    /// Whether the frame may be written: not when a batch before it was refused.
+    pub fn may_commit(&self) -> bool {
+        self.slot.as_ref().is_none_or(|slot| slot.may_commit())
+    }
+
+    /// Tells what became of the frame.
+    pub fn answer(mut self, result: Result<Committed>) {
+        self.give(result);
+    }
+
+    /// Gives the batch's turn back without an answer.
+    fn withdraw(mut self) {
+        self.call = None;
+        if let Some(slot) = self.slot.take() {
+            slot.leave(false);
+        }
+    }
+
+    fn give(&mut self, result: Result<Committed>) {
+        let Some(call) = self.call.take() else { return };
+        if let Some(slot) = self.slot.take() {
+            slot.leave(result.is_ok());
+        }
+        call(result);
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.give(Err(closed()));
+    }
+}
+
+/// The error for what can be written no more.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Exhausted, "writing failed", "the server is stopping", "try again when it is up")
+}
+
 impl Queue {
     /// Adds a frame if `admit` has no objection: `Ok(false)` lets it wait for room.
+    ///
+    /// # Errors
+    /// What `admit` answers, and `Exhausted` once the queue is closed. Nobody is called then.
     pub fn push(&self, queued: Queued, admit: impl Fn() -> Result<bool>) -> Result<()> {
         let memory = queued.memory();
         let mut state = self.state.lock();
         loop {
             let fits = state.frames.len() < limits::QUEUE_FRAMES_MAX && state.bytes < limits::QUEUE_BYTES_MAX;
-            if admit()? && fits {
-                break;
+            let admitted = if state.closed { Err(closed()) } else { admit() };
+            match admitted {
+                Ok(true) if fits => break,
+                Ok(_) => {}
+                Err(error) => {
+                    drop(state);
+                    queued.done.withdraw();
+                    return Err(error);
+                }
             }
             // Room also appears by what this queue is not told of, such as a fallen query.
             self.room.wait_for(&mut state, Duration::from_millis(100));
@@ -101,10 +158,11 @@ impl Queue {
         self.room.notify_all();
     }
 
-    /// Ends the waiting of the committer.
+    /// Ends the waiting of the committer and takes no more frames.
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.filled.notify_all();
+        self.room.notify_all();
     }
 }
 

@@ -3,7 +3,7 @@
 //! The manifest says what is in segments; the log's frames after that are applied again, by the
 //! same code as when they were new. Nothing else is state.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,106 +12,59 @@ use crate::commit::{Committer, fold_newest};
 use crate::config::Config;
 use crate::engine::{Published, RecoveryReport, Shared};
 use crate::env::Env;
-use crate::error::{Error, Result};
-use crate::format::{Frame, decode_frame};
+use crate::error::Result;
 use crate::generation::Generation;
 use crate::jobs::tags_file;
 use crate::limits;
 use crate::manifest::{Edit, Manifest};
+use crate::replay::Replayer;
+use crate::strays;
 use crate::tag::TagId;
 use crate::wal::{Log, LogOptions};
 
 pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, RecoveryReport)> {
+    config.check()?;
+    let options = LogOptions { file_bytes: limits::LOG_FILE_BYTES, bytes_max: config.log_bytes_max };
     let archive = Archive::open(&env, dir, config.footer_bytes_max())?;
     let mut manifest = Manifest::open(&env, &archive.manifest_dir(), archive.id)?;
+    let cleared = strays::clear(&env, &archive, manifest.state(), options)?;
     if manifest.state().number == 0 {
         let first = Edit { next_segment_id: 1, ..Edit::default() };
         manifest.append(0, first)?;
     }
-    let state = Arc::new(manifest.state().clone());
-    let removed = remove_garbage(&env, &archive, &state.segments.iter().map(|s| s.name.as_str()).collect())?;
-    let segments = state.segments.iter().map(|meta| archive.segment(meta.clone())).collect();
-    let mut older_newest = Vec::new();
-    fold_newest(&mut older_newest, state.newest.iter().map(|(tag, row)| (*tag, row.time)));
-    let dirty = match state.tags_file {
-        Some(file) if tags_file::is_intact(&env, &archive.tags_file(), file) => BTreeSet::new(),
-        _ => state.tags.iter().map(|tag| tag.id).collect::<BTreeSet<TagId>>(),
-    };
-
-    let mut frames = BTreeMap::new();
-    let options = LogOptions { file_bytes: limits::LOG_FILE_BYTES, bytes_max: config.log_bytes_max };
     let log_dir = archive.log_dir();
-    let (log, replay) = Log::recover(&env, &log_dir, options, state.log_position, &mut |sequence, payload| {
-        let frame =
-            decode_frame(payload).map_err(|e| Error::damaged(&log_dir, sequence, format!("frame {sequence}: {e}")))?;
-        frames.insert(sequence, frame);
-        Ok(())
+    let position = manifest.state().log_position;
+    let shared = share(env, config, archive, manifest);
+    let mut replayer = Replayer::new(&shared);
+    let (log, replay) = Log::recover(&shared.env, &log_dir, options, position, &mut |sequence, payload| {
+        replayer.take(sequence, payload)
     })?;
-    let tags = state.tags.clone();
-    let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base: state };
-    let shared =
-        Shared::new(env, config, archive, manifest, Committer { log: Some(log), older_newest }, published, tags, dirty);
-    replay_frames(&shared, frames)?;
+    let lost = replayer.finish(&replay.lost);
+    shared.committer.lock().log = Some(log);
+    let position = shared.manifest.lock().state().log_position;
+    shared.release_log(position)?;
     let report = RecoveryReport {
         frames: replay.frames,
         bytes: replay.bytes,
-        lost: replay.lost.iter().map(|r| (*r.start(), *r.end())).collect(),
-        quarantined: replay.quarantined,
-        removed,
+        lost,
+        quarantined: replay.quarantined.into_iter().chain(cleared.quarantined).collect(),
+        removed: cleared.removed,
     };
     Ok((shared, report))
 }
 
-/// Applies frames that are durable already, in the order of the log.
-fn replay_frames(shared: &Shared, frames: BTreeMap<u64, Frame>) -> Result<()> {
-    let mut committer = shared.committer.lock();
-    for (sequence, frame) in frames {
-        check(shared, sequence, &frame)?;
-        shared.apply(&mut committer, sequence, frame);
-    }
-    Ok(())
-}
-
-/// A frame that came through its checksum may still follow a lost one on which it rests.
-fn check(shared: &Shared, sequence: u64, frame: &Frame) -> Result<()> {
-    let tags = shared.tags.read();
-    let known = tags.len();
-    let missing = match frame {
-        Frame::Tags(new) => (known + 1..).zip(new).find(|(next, tag)| tag.id.0 as usize > *next).map(|(_, tag)| tag.id),
-        Frame::Samples(frame) => frame.blocks.iter().find_map(|block| {
-            (0..block.rows.len()).map(|i| block.tag(i)).find(|tag| tag.0 == 0 || tag.0 as usize > known)
-        }),
+/// The engine as the manifest has it, before any frame of the log and without one.
+fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shared {
+    let base = Arc::clone(manifest.state());
+    let segments = base.segments.iter().map(|meta| archive.segment(meta.clone())).collect();
+    let mut older_newest = Vec::new();
+    fold_newest(&mut older_newest, base.newest.iter().map(|(tag, row)| (*tag, row.time)));
+    let dirty = match base.tags_file {
+        Some(file) if tags_file::is_intact(&env, &archive.tags_file(), file) => BTreeSet::new(),
+        _ => base.tags.iter().map(|tag| tag.id).collect::<BTreeSet<TagId>>(),
     };
-    match missing {
-        None => Ok(()),
-        Some(tag) => Err(Error::damaged(
-            &shared.archive.log_dir(),
-            0,
-            format!("frame {sequence} names tag {}, whose creation is lost", tag.0),
-        )),
-    }
-}
-
-/// Removes segment files that no manifest names. Files of other names are nobody's business.
-fn remove_garbage(env: &Env, archive: &Archive, live: &HashSet<&str>) -> Result<usize> {
-    let dir = archive.segment_dir();
-    let names = env.disk.list(&dir).map_err(|e| Error::io("listing", &dir, &e))?;
-    let mut removed = 0;
-    for name in names.iter().filter(|name| is_segment_name(name) && !live.contains(name.as_str())) {
-        let path = dir.join(name);
-        env.disk.remove(&path).map_err(|e| Error::io("removing", &path, &e))?;
-        removed += 1;
-    }
-    Ok(removed)
-}
-
-/// `EEEE-SSSSSSSSSSSSSSSS-IIIIIIII.parquet`, all digits.
-fn is_segment_name(name: &str) -> bool {
-    let Some(stem) = name.strip_suffix(".parquet") else { return false };
-    let parts: Vec<&str> = stem.split('-').collect();
-    parts.len() == 3
-        && parts
-            .iter()
-            .zip([4, 16, 8])
-            .all(|(part, digits)| part.len() >= digits && part.bytes().all(|b| b.is_ascii_digit()))
+    let tags = base.tags.clone();
+    let committer = Committer { log: None, older_newest, applied: base.log_position };
+    let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base };
+    Shared::new(env, config, archive, manifest, committer, published, tags, dirty)
 }

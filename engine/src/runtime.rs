@@ -1,13 +1,16 @@
-//! The engine's threads: one commits, one flushes, one merges. They only call steps.
+//! The engine's threads: one commits, one flushes, one merges. They only call steps. A step that
+//! panics ends all writing, as a failed write does: what it has left behind is not known.
 
 #![expect(clippy::disallowed_methods, reason = "this module alone spawns threads")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::engine::Shared;
+use crate::error::{Error, ErrorKind};
 
 /// An idle log is marked after this time.
 const IDLE: Duration = Duration::from_millis(100);
@@ -33,7 +36,7 @@ impl Runtime {
         for (name, body) in [("commit", commit as fn(&Shared, &AtomicBool)), ("jobs", jobs), ("merge", merges)] {
             let (shared, stop) = (Arc::clone(shared), Arc::clone(&stop));
             let thread = thread::Builder::new().name(format!("tagus-{name}")).spawn(move || body(&shared, &stop));
-            threads.push(thread.expect("a process that cannot start two threads cannot serve"));
+            threads.push(thread.expect("a process that cannot start three threads cannot serve"));
         }
         Runtime { stop, threads }
     }
@@ -52,37 +55,53 @@ impl Runtime {
 
 fn commit(shared: &Shared, stop: &AtomicBool) {
     loop {
-        if shared.commit_step() {
+        if guarded(shared, "commit", || shared.commit_step()) == Some(true) {
             continue;
         }
         if stop.load(Relaxed) {
             return;
         }
         if !shared.queue.wait(IDLE) {
-            shared.mark_idle();
+            guarded(shared, "commit", || shared.mark_idle());
         }
     }
 }
 
 fn jobs(shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
-        match shared.job_step() {
-            Ok(true) => {}
-            Ok(false) => thread::park_timeout(JOB_TICK),
-            Err(_) => thread::park_timeout(JOB_REST),
+        match guarded(shared, "jobs", || shared.job_step()) {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) | None => thread::park_timeout(JOB_TICK),
+            Some(Err(error)) => {
+                tracing::warn!("a flush failed: {error}");
+                thread::park_timeout(JOB_REST);
+            }
         }
     }
 }
 
 fn merges(shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
-        match shared.merge_step(false) {
-            Ok(true) => {}
-            Ok(false) => thread::park_timeout(MERGE_TICK),
-            Err(error) => {
+        match guarded(shared, "merge", || shared.merge_step(false)) {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => thread::park_timeout(MERGE_TICK),
+            Some(Err(error)) => {
                 tracing::warn!("{error}");
                 thread::park_timeout(MERGE_REST);
             }
+            None => return,
         }
     }
+}
+
+/// What a step answers; none where it has panicked, which latches the engine.
+fn guarded<T>(shared: &Shared, thread: &str, step: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(step))
+        .map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let why = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+            let what = format!("a step of the {thread} thread failed");
+            shared.latch(&Error::new(ErrorKind::Io, what, why, "report this defect"));
+        })
+        .ok()
 }

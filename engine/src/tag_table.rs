@@ -84,7 +84,8 @@ impl TagTable {
         scored.into_iter().take(count).map(|(_, name)| name).collect()
     }
 
-    /// Adds the next tag or replaces one of the same id and name.
+    /// Adds the next tag or replaces one of the same id. Only what stands in for a lost tag ever
+    /// gets another name.
     ///
     /// # Panics
     /// If the id is neither present nor the next one: tags enter in the order of the log.
@@ -92,17 +93,30 @@ impl TagTable {
         let index = tag.id.0 as usize - 1;
         assert!(index <= self.len, "tag ids follow each other: {} after {}", tag.id.0, self.len);
         if index == self.len {
-            let folded = tag.spec.name.to_lowercase();
-            let shard = shard(&folded);
-            Arc::make_mut(&mut self.names[shard]).insert(folded, tag.id);
+            self.put_name(&tag);
             if index.is_multiple_of(CHUNK) {
                 self.chunks.push(Arc::default());
             }
             Arc::make_mut(&mut self.chunks[index / CHUNK]).push(tag);
             self.len += 1;
         } else {
-            Arc::make_mut(&mut self.chunks[index / CHUNK])[index % CHUNK] = tag;
+            let place = &mut Arc::make_mut(&mut self.chunks[index / CHUNK])[index % CHUNK];
+            let before = std::mem::replace(place, Arc::clone(&tag));
+            if before.spec.name != tag.spec.name {
+                self.remove_name(&before);
+                self.put_name(&tag);
+            }
         }
+    }
+
+    fn put_name(&mut self, tag: &Tag) {
+        let folded = tag.spec.name.to_lowercase();
+        Arc::make_mut(&mut self.names[shard(&folded)]).insert(folded, tag.id);
+    }
+
+    fn remove_name(&mut self, tag: &Tag) {
+        let folded = tag.spec.name.to_lowercase();
+        Arc::make_mut(&mut self.names[shard(&folded)]).remove(&folded);
     }
 }
 

@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Frame, SampleFrame, SourceMark, encode_frame};
 use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, check_shape, missing_tags, prepare};
 use crate::limits;
-use crate::queue::Queued;
+use crate::manifest::SourceState;
+use crate::queue::{Done, Queued};
 use crate::tag::{Interpolation, Tag, TagId, TagSpec, quoted};
 use crate::tag_table::TagTable;
 
@@ -104,20 +105,16 @@ impl Engine {
             });
         }
         let name: Arc<str> = source.into();
-        if shared.published.read().source(&name).is_some_and(|s| *s.identity != *identity) {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("opening source {}", quoted(source)),
-                "it belongs to another identity",
-                "choose another source name",
-            ));
-        }
+        check_identity(shared.published.read().source(&name).as_ref(), source, identity)?;
         let slot = shared.sources.slot(&name);
         shared.drain_unthreaded();
         let opening = slot.open();
         let published = shared.published.read().clone();
         published.frozen.iter().chain([&published.active]).for_each(|generation| generation.settle());
-        let state = published.source(&name).filter(|s| s.epoch == epoch);
+        let state = published.source(&name);
+        // What was in flight before may have been the first batch of another identity.
+        check_identity(state.as_ref(), source, identity)?;
+        let state = state.filter(|s| s.epoch == epoch);
         let (last_sequence, counts) = state.map_or((0, Counts::default()), |s| (s.sequence, s.counts));
         slot.start(opening, last_sequence);
         Ok(OpenSource { shared, mark: Some((name, identity.into(), epoch)), slot, opening, last_sequence, counts })
@@ -148,7 +145,7 @@ impl OpenSource {
         batch: Batch,
         done: impl FnOnce(Result<Committed>) + Send + 'static,
     ) -> Result<Option<Submitted>> {
-        if sequence <= self.slot.submitted() {
+        if self.slot.is_old(self.opening, sequence)? {
             return Ok(None);
         }
         let prepared = self.shared.prepare(batch)?;
@@ -165,37 +162,35 @@ impl OpenSource {
             blocks: prepared.blocks,
         });
         let payload = encode_frame(&frame);
-        if payload.len() > limits::FRAME_BYTES_MAX {
-            return Err(Error::invalid(
-                format!("batch {sequence}"),
-                format!("it takes {} bytes of log, at most {} are allowed", payload.len(), limits::FRAME_BYTES_MAX),
-                "send smaller batches",
-            ));
-        }
+        check_frame(&payload)?;
         if self.slot.take(self.opening, sequence)? == Turn::Old {
             return Ok(None);
         }
-        let queued = Queued { payload, frame, slot: Some(Arc::clone(&self.slot)), done: Box::new(done) };
-        self.shared.queue.push(queued, || self.shared.admit()).inspect_err(|_| self.slot.leave(false))?;
+        let done = Done::new(Some(Arc::clone(&self.slot)), done);
+        self.shared.queue.push(Queued { payload, frame, done }, || self.shared.admit())?;
         Ok(Some(Submitted { rejections: prepared.rejections, handles: prepared.handles }))
     }
 }
 
 impl Shared {
-    /// Checks and coerces a batch; creates the tags and states it needs.
+    /// Checks and coerces a batch; creates the tags and states it needs, unless it makes too long
+    /// a frame.
     fn prepare(&self, batch: Batch) -> Result<Prepared> {
         check_shape(&batch)?;
+        let rules = Rules { now: self.env.clock.now(), max_future: self.config.max_future };
         let mut tags = self.tags.read().clone();
-        if self.config.auto_create && !missing_tags(&batch, &tags).is_empty() {
+        let missing = if self.config.auto_create { missing_tags(&batch, &tags, rules) } else { Vec::new() };
+        if !missing.is_empty() {
+            check_blocks(&mut prepare(&batch, &with_tags(&tags, missing), rules))?;
             let _one_at_a_time = self.tag_changes.lock();
             // Another writer may have created some meanwhile.
             tags = self.tags.read().clone();
-            self.add_tags(&tags, missing_tags(&batch, &tags))?;
+            self.add_tags(&tags, missing_tags(&batch, &tags, rules))?;
             tags = self.tags.read().clone();
         }
-        let rules = Rules { now: self.env.clock.now(), max_future: self.config.max_future };
         let mut prepared = prepare(&batch, &tags, rules);
         if !prepared.new_states.is_empty() {
+            check_blocks(&mut prepared)?;
             self.add_states(&prepared)?;
             prepared.close_codes(&self.tags.read())?;
         }
@@ -299,6 +294,49 @@ fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
     }
+}
+
+/// The table as it will be with these tags.
+fn with_tags(tags: &TagTable, specs: Vec<TagSpec>) -> TagTable {
+    let mut with = tags.clone();
+    for spec in specs {
+        let id = u32::try_from(with.len() + 1).expect("a batch has fewer rows than ids are left");
+        with.put(Arc::new(Tag { id: TagId(id), created: 0, spec }));
+    }
+    with
+}
+
+/// Refuses a batch that makes too long a frame.
+fn check_blocks(prepared: &mut Prepared) -> Result<()> {
+    let blocks = std::mem::take(&mut prepared.blocks);
+    let frame = Frame::Samples(SampleFrame { source: None, received: 0, rejected: 0, blocks });
+    let checked = check_frame(&encode_frame(&frame));
+    if let Frame::Samples(frame) = frame {
+        prepared.blocks = frame.blocks;
+    }
+    checked
+}
+
+fn check_frame(payload: &[u8]) -> Result<()> {
+    let (bytes, most) = (payload.len(), limits::FRAME_BYTES_MAX);
+    if bytes <= most {
+        return Ok(());
+    }
+    let why = format!("it takes {bytes} bytes of log, at most {most} are allowed");
+    Err(Error::invalid("the batch", why, "send smaller batches"))
+}
+
+/// Refuses a source that another identity has written to.
+fn check_identity(state: Option<&SourceState>, source: &str, identity: &str) -> Result<()> {
+    if state.is_none_or(|state| *state.identity == *identity) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("opening source {}", quoted(source)),
+        "it belongs to another identity",
+        "choose another source name",
+    ))
 }
 
 fn check_source(source: &str, identity: &str) -> Result<()> {

@@ -14,7 +14,7 @@ pub const INGEST_MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Most samples in one batch.
-pub const BATCH_ROWS_MAX: usize = 1 << 20;
+pub const BATCH_ROWS_MAX: usize = 500_000;
 
 /// Longest tag name in bytes of UTF-8.
 pub const TAG_NAME_BYTES_MAX: usize = 1024;

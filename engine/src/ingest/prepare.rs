@@ -1,7 +1,6 @@
 //! Checks and coerces a batch: pure, but for the tags it is told of.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Batch, Block, Rejection, Shape, TagRef, Values};
@@ -98,17 +97,25 @@ fn takes_state(spec: &TagSpec, words: &[String], word: &str) -> bool {
 }
 
 /// Tags that the batch names and the table does not have, with the type of their first value that
-/// is neither empty nor Bad. Names that cannot be names are left to be rejected sample by sample.
-pub(crate) fn missing_tags(batch: &Batch, tags: &TagTable) -> Vec<TagSpec> {
+/// is neither empty nor Bad. Names that cannot be names are left to be rejected sample by sample, and
+/// so are samples of impossible times: none of them makes a tag.
+pub(crate) fn missing_tags(batch: &Batch, tags: &TagTable, rules: Rules) -> Vec<TagSpec> {
     let mut missing = Missing::default();
     for block in &batch.blocks {
         match &block.shape {
+            Shape::Scan { time, .. } if check_time(*time, false, rules).is_err() => {}
             Shape::Scan { handles, names, .. } => {
                 for (i, name) in (handles.len()..).zip(names) {
                     missing.see(name, i..i + 1, block, tags);
                 }
             }
-            Shape::Series { tag: TagRef::Name(name), times } => missing.see(name, 0..times.len(), block, tags),
+            Shape::Series { tag: TagRef::Name(name), times } => {
+                let possible: Vec<usize> =
+                    (0..times.len()).filter(|i| check_time(times[*i], false, rules).is_ok()).collect();
+                if !possible.is_empty() {
+                    missing.see(name, possible.into_iter(), block, tags);
+                }
+            }
             Shape::Series { tag: TagRef::Handle(_), .. } => {}
         }
     }
@@ -122,8 +129,8 @@ struct Missing<'a> {
 }
 
 impl<'a> Missing<'a> {
-    /// Learns from samples `range` of a block what type the tag of this name would have.
-    fn see(&mut self, name: &'a str, range: Range<usize>, block: &Block, tags: &TagTable) {
+    /// Learns from `samples` of a block what type the tag of this name would have.
+    fn see(&mut self, name: &'a str, samples: impl Iterator<Item = usize>, block: &Block, tags: &TagTable) {
         let folded = name.to_lowercase();
         let at = match self.by_name.get(&folded) {
             Some(at) => *at,
@@ -135,7 +142,7 @@ impl<'a> Missing<'a> {
             }
         };
         if self.specs[at].1.is_none() {
-            let good = range.filter(|i| !status(block, *i).is_bad());
+            let good = samples.filter(|i| !status(block, *i).is_bad());
             self.specs[at].1 = good.filter_map(|i| input(&block.values, i)).find_map(|value| type_of(&value));
         }
     }
@@ -193,7 +200,7 @@ fn name_handles(shape: &Shape, tags: &TagTable, handles: &mut Vec<(String, TagId
 fn plain_series(block: &Block, tags: &TagTable, rules: Rules) -> Option<FrameBlock> {
     let (Shape::Series { tag, times }, Values::Doubles(values)) = (&block.shape, &block.values) else { return None };
     let tag = find(tag, tags).ok()?;
-    let latest = latest_time(tag, rules);
+    let latest = latest_time(tag.spec.future, rules);
     let fits = tag.spec.tag_type == TagType::Float64
         && block.statuses.is_empty()
         && values.iter().all(|v| v.is_finite())
@@ -239,12 +246,14 @@ fn prepare_sample(
 ) -> std::result::Result<TagId, String> {
     let (tag, time) = match &block.shape {
         Shape::Scan { time, handles, names } => match handles.get(i) {
-            Some(handle) => (by_handle(*handle, tags)?, *time),
-            None => (by_name(&names[i - handles.len()], tags)?, *time),
+            Some(handle) => (by_handle(*handle, tags), *time),
+            None => (by_name(&names[i - handles.len()], tags), *time),
         },
-        Shape::Series { tag, times } => (find(tag, tags)?, times[i]),
+        Shape::Series { tag, times } => (find(tag, tags), times[i]),
     };
-    check_time(time, tag, rules)?;
+    // A tag may be missing just because its samples have impossible times.
+    check_time(time, tag.as_ref().is_ok_and(|tag| tag.spec.future), rules)?;
+    let tag = tag?;
     let status = status(block, i);
     let plain = match &block.values {
         Values::Doubles(values) if tag.spec.tag_type == TagType::Float64 && values[i].is_finite() => {
@@ -298,15 +307,15 @@ fn by_name<'a>(name: &str, tags: &'a TagTable) -> std::result::Result<&'a Tag, S
     })
 }
 
-fn latest_time(tag: &Tag, rules: Rules) -> i64 {
-    if tag.spec.future { limits::TIME_MAX } else { rules.now.saturating_add(rules.max_future).min(limits::TIME_MAX) }
+fn latest_time(future: bool, rules: Rules) -> i64 {
+    if future { limits::TIME_MAX } else { rules.now.saturating_add(rules.max_future).min(limits::TIME_MAX) }
 }
 
-fn check_time(time: i64, tag: &Tag, rules: Rules) -> std::result::Result<(), String> {
+fn check_time(time: i64, future: bool, rules: Rules) -> std::result::Result<(), String> {
     if !(limits::TIME_MIN..=limits::TIME_MAX).contains(&time) {
         return Err("its time is not between 1900 and 2262".into());
     }
-    if time > latest_time(tag, rules) {
+    if time > latest_time(future, rules) {
         let ahead = time.saturating_sub(rules.now) / 1_000_000_000;
         let most = rules.max_future / 1_000_000_000;
         return Err(format!("its time is {ahead} s in the future, at most {most} s are allowed"));

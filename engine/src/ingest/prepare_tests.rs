@@ -51,7 +51,7 @@ fn the_first_good_value_types_a_tag() {
     let mut batch =
         scan(NOW, &["x", "y", "z"], Values::Texts(vec!["Bad".into(), "true".into(), "".into()]), &[0x8000_0000, 0, 0]);
     batch.blocks.extend(scan(NOW + 1, &["X"], Values::Texts(vec!["batch 7".into()]), &[]).blocks);
-    let specs = missing_tags(&batch, &table(&[("other", TagType::Bool)]));
+    let specs = missing_tags(&batch, &table(&[("other", TagType::Bool)]), RULES);
     let found: Vec<(&str, TagType)> = specs.iter().map(|s| (s.name.as_str(), s.tag_type)).collect();
     assert_eq!(found, [("x", TagType::Text), ("y", TagType::Bool), ("z", TagType::Float64)]);
 }
@@ -59,7 +59,23 @@ fn the_first_good_value_types_a_tag() {
 #[test]
 fn tags_that_exist_and_names_that_cannot_be_are_not_missing() {
     let batch = scan(NOW, &["A", "", "\u{7}"], Values::Doubles(vec![1.0, 2.0, 3.0]), &[]);
-    assert!(missing_tags(&batch, &table(&[("a", TagType::Text)])).is_empty());
+    assert!(missing_tags(&batch, &table(&[("a", TagType::Text)]), RULES).is_empty());
+}
+
+#[test]
+fn samples_of_impossible_times_make_no_tag_and_give_it_no_type() {
+    let late = NOW + 7_200_000_000_000;
+    let mut batch = scan(late, &["x", "y"], Values::Booleans(vec![true, true]), &[]);
+    let shape = Shape::Series { tag: TagRef::Name("y".into()), times: vec![i64::MIN, late, NOW] };
+    let values = Values::Texts(["on", "true", "4"].map(String::from).to_vec());
+    batch.blocks.push(Block { shape, values, statuses: Vec::new() });
+    let specs = missing_tags(&batch, &table(&[]), RULES);
+    let found: Vec<(&str, TagType)> = specs.iter().map(|s| (s.name.as_str(), s.tag_type)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "y");
+    assert!(!matches!(found[0].1, TagType::Bool | TagType::Text), "{found:?}");
+    let prepared = prepare(&batch, &table(&[]), RULES);
+    assert!(prepared.rejections[0].reason.contains("in the future"), "{:?}", prepared.rejections[0]);
 }
 
 #[test]

@@ -71,20 +71,20 @@ impl Slot {
         }
     }
 
-    /// The last sequence that was queued.
-    pub fn submitted(&self) -> u64 {
-        self.state.lock().submitted
+    /// Whether a batch is queued or durable already, so that it need not be looked into.
+    ///
+    /// # Errors
+    /// Those of [`Slot::take`]: a batch of an opening that may write no more is never old.
+    pub fn is_old(&self, opening: u64, sequence: u64) -> Result<bool> {
+        let state = self.state.lock();
+        state.check(opening)?;
+        Ok(sequence <= state.submitted)
     }
 
     /// Takes a batch's turn.
     pub fn take(&self, opening: u64, sequence: u64) -> Result<Turn> {
         let mut state = self.state.lock();
-        if state.opening != opening {
-            return Err(superseded());
-        }
-        if state.failed {
-            return Err(behind_a_failed_batch());
-        }
+        state.check(opening)?;
         if sequence <= state.submitted {
             return Ok(Turn::Old);
         }
@@ -113,6 +113,19 @@ impl Slot {
         if state.in_flight == 0 {
             self.drained.notify_all();
         }
+    }
+}
+
+impl SlotState {
+    /// Whether an opening may write.
+    fn check(&self, opening: u64) -> Result<()> {
+        if self.opening != opening {
+            return Err(superseded());
+        }
+        if self.failed {
+            return Err(behind_a_failed_batch());
+        }
+        Ok(())
     }
 }
 

@@ -1,111 +1,180 @@
 //! Flush: a frozen memtable becomes a segment.
+//!
+//! 1. Generations reach the manifest in the order in which they froze; its log position never
+//!    passes a frame that is in none of its segments.
+//! 2. A segment is durable before the manifest names it. One that the manifest does not name after
+//!    all is removed only where no trace of that edit can be on the disk.
+//! 3. After the latch nothing is written, synced, removed or frozen.
+//! 4. `flushing` is held throughout: nobody else changes what is published.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::tags_file;
 use crate::commit::fold_newest;
 use crate::engine::{Published, Shared};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::generation::{Generation, joined};
 use crate::limits;
-use crate::manifest::{Edit, SourceState};
-use crate::planner::{FlushFacts, FlushLimits, should_flush};
+use crate::manifest::{Edit, ManifestState, SourceState};
+use crate::planner::{FlushDue, FlushFacts, FlushLimits, flush_due};
 use crate::segment::{NewSegment, SegmentMeta, SegmentWriter};
 use crate::tag::TagId;
+use crate::tag_table::TagTable;
 
 /// The level of compression at flush: speed counts, merges compress again.
 const ZSTD_LEVEL: i32 = 1;
 
+/// The tags as an edit names them.
+struct ChangedTags {
+    tags: Arc<TagTable>,
+    /// Those that the manifest does not have as they are.
+    dirty: Vec<TagId>,
+}
+
 impl Shared {
-    /// Does the next piece of work if one is due. Says whether it did any.
+    /// Does the next piece of work if one is due. Says whether it did any. Nothing is due after
+    /// the latch.
     pub(crate) fn job_step(&self) -> Result<bool> {
-        let due = should_flush(self.flush_facts(), self.flush_limits());
-        if due {
-            self.flush()?;
+        if self.latched().is_some() {
+            return Ok(false);
         }
-        Ok(due)
+        match flush_due(self.flush_facts(), self.flush_limits()) {
+            None => return Ok(false),
+            Some(FlushDue::Active) => self.flush()?,
+            Some(FlushDue::Frozen) => {
+                let _one_at_a_time = self.flushing.lock();
+                self.flush_frozen()?;
+            }
+        }
+        Ok(true)
     }
 
     /// Writes all samples that were visible when it was called to segments.
     pub(crate) fn flush(&self) -> Result<()> {
         let _one_at_a_time = self.flushing.lock();
+        self.flush_frozen()?;
         self.freeze();
-        loop {
-            let published = self.published.read().clone();
-            let Some(oldest) = published.frozen.first().cloned() else { break };
-            let flushed = self.flush_generation(&oldest);
-            self.note_space(&flushed);
-            flushed?;
-        }
+        self.flush_frozen()?;
         self.note_log_full(false);
         self.queue.nudge();
         Ok(())
     }
 
-    /// Ends the active memtable at a frame boundary. Samples or changed tags must be there.
+    /// Writes what is frozen, oldest first.
+    fn flush_frozen(&self) -> Result<()> {
+        loop {
+            if let Some(error) = self.latched() {
+                return Err(error);
+            }
+            let Some(oldest) = self.published.read().frozen.first().cloned() else { return Ok(()) };
+            let flushed = self.flush_generation(&oldest);
+            self.note_space(&flushed);
+            flushed.inspect_err(|error| self.latch_unless_full(error))?;
+            self.queue.nudge();
+        }
+    }
+
+    /// Ends the active memtable at a frame boundary if any frame was applied to it. Tags that
+    /// changed go with what is frozen already, or with an empty memtable.
     fn freeze(&self) {
         let mut committer = self.committer.lock();
-        let mut published = self.published.write();
-        let active = Arc::clone(&published.active);
-        let position = committer.last_sequence();
-        if active.memtable.first_sequence() == 0 && self.dirty_tags.lock().is_empty() {
+        // Frames are applied under the committer's lock: nothing is added to the memtable now.
+        let published = self.published.read().clone();
+        let active = &published.active;
+        let tags_only = || published.frozen.is_empty() && !self.dirty_tags.lock().is_empty();
+        if active.born.lock().is_none() && !tags_only() {
             return;
         }
         let memtable = &active.memtable;
         let newest = memtable.tags().into_iter().filter_map(|tag| Some((tag, memtable.extent(tag)?.last_time)));
         fold_newest(&mut committer.older_newest, newest);
-        active.freeze(position);
-        let mut frozen = published.frozen.clone();
-        frozen.push(active);
-        *published = Arc::new(Published { frozen, active: Arc::default(), ..(**published).clone() });
+        active.freeze(committer.last_sequence());
+        let next = Arc::default();
+        self.publish(|now| {
+            let frozen = now.frozen.iter().chain([active]).cloned().collect();
+            Published { frozen, active: next, ..Published::clone(now) }
+        });
+    }
+
+    /// Changes what readers see, from what they see now: flushes and merges go on at once. The
+    /// older version, which may be the last to hold much, is dropped after the lock.
+    pub(super) fn publish(&self, change: impl FnOnce(&Published) -> Published) {
+        let mut published = self.published.write();
+        let next = Arc::new(change(&published));
+        let older = std::mem::replace(&mut *published, next);
+        drop(published);
+        drop(older);
     }
 
     fn flush_generation(&self, generation: &Arc<Generation>) -> Result<()> {
         generation.settle();
         let mut manifest = self.manifest.lock();
-        let state = manifest.state();
-        let (number, id) = (state.number, state.next_segment_id);
+        let before = Arc::clone(manifest.state());
         let position = generation.frozen_at();
+        assert!(position >= before.log_position, "frames up to {} are flushed before {position}", before.log_position);
+        let id = manifest.take_segment_id();
         let segment = self.write_segment(generation, id)?;
-        let dirty: Vec<TagId> = self.dirty_tags.lock().iter().copied().collect();
-        let tags = self.tags.read().clone();
+        let changes = self.changed_tags();
+        let appended = self
+            .edit(generation, &before, segment.as_ref(), &changes)
+            .and_then(|edit| manifest.append(before.number, edit).cloned());
+        let state = appended.inspect_err(|error| {
+            // A full disk is found before an edit has its number. After any other error the edit
+            // may be there, and a segment that it names must be, too.
+            if error.kind() == ErrorKind::Exhausted {
+                self.discard(segment.as_ref());
+            }
+        })?;
+        self.forget_dirty(&changes);
+        self.publish_flushed(generation, segment, state);
+        drop(manifest);
+        self.release_log(position)
+    }
+
+    fn changed_tags(&self) -> ChangedTags {
+        let dirty = self.dirty_tags.lock().iter().copied().collect();
+        ChangedTags { tags: self.tags.read().clone(), dirty }
+    }
+
+    /// The edit that makes a generation part of the archive; writes `tags.parquet` before.
+    fn edit(
+        &self,
+        generation: &Generation,
+        before: &ManifestState,
+        segment: Option<&SegmentMeta>,
+        changes: &ChangedTags,
+    ) -> Result<Edit> {
+        let ChangedTags { tags, dirty } = changes;
         let tags_file = match dirty.is_empty() {
             true => None,
-            false => Some(tags_file::write(&self.env, &self.archive.tags_file(), &tags)?),
+            false => Some(tags_file::write(&self.env, &self.archive.tags_file(), tags)?),
         };
         let memtable = &generation.memtable;
         let newest = memtable.tags().into_iter().filter_map(|tag| {
             let row = memtable.newest(tag)?;
-            state.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
+            before.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
         });
         let sources: Vec<(Arc<str>, SourceState)> = generation
             .sources()
             .into_iter()
             .map(|(name, here)| {
-                let joined = joined(state.sources.get(&name), &here);
+                let joined = joined(before.sources.get(&name), &here);
                 (name, joined)
             })
             .collect();
-        let edit = Edit {
-            log_position: position,
-            next_segment_id: id + 1,
-            added: segment.iter().cloned().collect(),
+        Ok(Edit {
+            log_position: generation.frozen_at(),
+            next_segment_id: before.next_segment_id,
+            added: segment.into_iter().cloned().collect(),
             removed: Vec::new(),
             tags: dirty.iter().filter_map(|id| tags.get(*id).cloned()).collect(),
-            forgotten: longest_idle(&state.sources, &sources),
+            forgotten: longest_idle(&before.sources, &sources),
             sources,
             newest: newest.collect(),
             tags_file,
-        };
-        manifest.append(number, edit).inspect_err(|e| self.latch_unless_full(e))?;
-        self.forget_dirty(&tags, &dirty);
-        self.publish_flushed(generation, segment, manifest.state());
-        drop(manifest);
-        let mut committer = self.committer.lock();
-        let released = committer.log.as_mut().map_or(Ok(()), |log| log.release(position));
-        self.log_bytes.store(committer.log_bytes(), Relaxed);
-        released.inspect_err(|e| self.latch_unless_full(e))
+        })
     }
 
     fn write_segment(&self, generation: &Generation, id: u64) -> Result<Option<SegmentMeta>> {
@@ -116,28 +185,20 @@ impl Shared {
         let (first_sequence, last_sequence) = (memtable.first_sequence(), memtable.last_sequence());
         let name = self.segment_name(last_sequence, id);
         let dir = self.archive.segment_dir();
-        let write = || -> Result<SegmentMeta> {
-            let plan = NewSegment { id, name: name.clone(), first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
-            let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
-            let tags = self.tags.read().clone();
-            for tag in memtable.tags() {
-                let kind = tags
-                    .get(tag)
-                    .map(|t| t.spec.tag_type)
-                    .expect("frames name only tags that stand before them in the log");
-                writer.write(tag, kind, &memtable.rows(tag, i64::MIN, i64::MAX))?;
-            }
-            let meta = writer.finish()?;
-            self.env.disk.sync_dir(&dir).map_err(|e| crate::Error::io("syncing", &dir, &e))?;
-            Ok(meta)
-        };
-        write().map(Some).inspect_err(|error| {
-            // No manifest names the file; what is left of it is in nobody's way but the disk's.
-            let _ = self.env.disk.remove(&dir.join(&name));
-            if error.kind() == ErrorKind::Io {
-                self.latch(error);
-            }
-        })
+        let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
+        let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
+        let tags = self.tags.read().clone();
+        for tag in memtable.tags() {
+            let kind = tags
+                .get(tag)
+                .map(|t| t.spec.tag_type)
+                .expect("frames name only tags that stand before them in the log");
+            writer.write(tag, kind, &memtable.rows(tag, i64::MIN, i64::MAX))?;
+        }
+        let meta = writer.finish()?;
+        // A directory that could not be synced is not synced again, whatever the reason.
+        self.env.disk.sync_dir(&dir).map_err(|e| Error::io("syncing", &dir, &e).with_kind(ErrorKind::Io))?;
+        Ok(Some(meta))
     }
 
     /// The name of a new segment; names sort as their samples win.
@@ -145,31 +206,39 @@ impl Shared {
         format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch)
     }
 
-    fn publish_flushed(
-        &self,
-        generation: &Arc<Generation>,
-        segment: Option<SegmentMeta>,
-        state: &crate::manifest::ManifestState,
-    ) {
-        let mut published = self.published.write();
-        let mut segments = published.segments.to_vec();
-        segments.extend(segment.map(|meta| self.archive.segment(meta)));
-        segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
-        let frozen = published.frozen.iter().filter(|g| !Arc::ptr_eq(g, generation)).cloned().collect();
-        *published = Arc::new(Published {
-            segments: segments.into(),
-            frozen,
-            active: Arc::clone(&published.active),
-            base: Arc::new(state.clone()),
+    /// Gives back the room of a segment that no manifest names. The next try writes it again.
+    fn discard(&self, segment: Option<&SegmentMeta>) {
+        let Some(segment) = segment else { return };
+        let path = self.archive.segment_dir().join(&segment.name);
+        if let Err(error) = self.env.disk.remove(&path) {
+            self.latch(&Error::io("removing", &path, &error));
+        }
+    }
+
+    fn publish_flushed(&self, generation: &Arc<Generation>, segment: Option<SegmentMeta>, base: Arc<ManifestState>) {
+        let new = segment.map(|meta| self.archive.segment(meta));
+        self.publish(|now| {
+            let mut segments: Vec<_> = now.segments.iter().cloned().chain(new).collect();
+            segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
+            let frozen = now.frozen.iter().filter(|g| !Arc::ptr_eq(g, generation)).cloned().collect();
+            Published { segments: segments.into(), frozen, active: Arc::clone(&now.active), base }
         });
     }
 
+    /// Lets the log use files again whose frames are all in segments.
+    pub(crate) fn release_log(&self, position: u64) -> Result<()> {
+        let mut committer = self.committer.lock();
+        let released = committer.log.as_mut().map_or(Ok(()), |log| log.release(position));
+        self.log_bytes.store(committer.log_bytes(), Relaxed);
+        released
+    }
+
     /// Tags that changed again while they were written stay dirty.
-    fn forget_dirty(&self, written: &crate::tag_table::TagTable, dirty: &[TagId]) {
+    fn forget_dirty(&self, written: &ChangedTags) {
         let now = self.tags.read();
         let mut set = self.dirty_tags.lock();
-        for id in dirty {
-            if let (Some(a), Some(b)) = (now.get(*id), written.get(*id))
+        for id in &written.dirty {
+            if let (Some(a), Some(b)) = (now.get(*id), written.tags.get(*id))
                 && Arc::ptr_eq(a, b)
             {
                 set.remove(id);
@@ -199,10 +268,7 @@ impl Shared {
 }
 
 /// Sources beyond the bound that were idle for longest, by name.
-fn longest_idle(
-    before: &std::collections::BTreeMap<Arc<str>, SourceState>,
-    moved: &[(Arc<str>, SourceState)],
-) -> Vec<Arc<str>> {
+fn longest_idle(before: &BTreeMap<Arc<str>, SourceState>, moved: &[(Arc<str>, SourceState)]) -> Vec<Arc<str>> {
     let fresh = moved.iter().filter(|(name, _)| !before.contains_key(name)).count();
     let excess = (before.len() + fresh).saturating_sub(limits::SOURCES_MAX);
     if excess == 0 {

@@ -102,22 +102,22 @@ impl Shared {
             removed: inputs.iter().map(|s| s.meta().id).collect(),
             ..Edit::default()
         };
-        manifest.append(number, edit).inspect_err(|e| self.latch_unless_full(e))?;
-        self.publish_merged(inputs, written, manifest.state());
+        let state = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
+        self.publish_merged(inputs, written, state);
         drop(manifest);
         // Each file goes with the last view that reads it.
         inputs.iter().for_each(|segment| segment.retire());
         Ok(true)
     }
 
-    fn publish_merged(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta], state: &ManifestState) {
-        let base = Arc::new(state.clone());
+    fn publish_merged(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta], base: Arc<ManifestState>) {
         let new: Vec<Arc<Segment>> = written.iter().map(|meta| self.archive.segment(meta.clone())).collect();
-        let mut published = self.published.write();
-        let stays = |s: &&Arc<Segment>| inputs.iter().all(|input| !Arc::ptr_eq(s, input));
-        let mut segments: Vec<Arc<Segment>> = published.segments.iter().filter(stays).cloned().chain(new).collect();
-        segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
-        *published = Arc::new(Published { segments: segments.into(), base, ..(**published).clone() });
+        self.publish(|now| {
+            let stays = |s: &&Arc<Segment>| inputs.iter().all(|input| !Arc::ptr_eq(s, input));
+            let mut segments: Vec<Arc<Segment>> = now.segments.iter().filter(stays).cloned().chain(new).collect();
+            segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
+            Published { segments: segments.into(), base, ..Published::clone(now) }
+        });
     }
 }
 

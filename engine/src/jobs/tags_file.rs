@@ -11,16 +11,21 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::env::{Env, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{crc32c, wide};
 use crate::manifest::TagsFile;
 use crate::tag::Tag;
 use crate::tag_table::TagTable;
 
+/// Tags of one batch at most, and bytes of their texts after which a batch ends: a column of texts
+/// holds 2 GiB at most, and the states of all tags may be more.
+const BATCH_TAGS: usize = 65_536;
+const BATCH_TEXT_BYTES: usize = 64 << 20;
+
 /// Writes the file anew and puts it in the place of the older one.
 pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<TagsFile> {
-    let bytes =
-        encode(tags).map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
+    let bytes = encode(tags, BATCH_TEXT_BYTES)
+        .map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
     let temporary = path.with_extension("tmp");
     let dir = path.parent().unwrap_or(Path::new("."));
     let replace = || -> std::io::Result<()> {
@@ -31,13 +36,14 @@ pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<TagsFile>
         let file = env.disk.open(&temporary, OpenMode::CreateNew)?;
         file.write_all_at(&bytes, 0)?;
         file.sync_data()?;
-        env.disk.rename(&temporary, path)?;
-        env.disk.sync_dir(dir)
+        env.disk.rename(&temporary, path)
     };
     replace().map_err(|e| {
         let _ = env.disk.remove(&temporary);
         Error::io("writing", path, &e)
     })?;
+    // A directory that could not be synced is not synced again, whatever the reason.
+    env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e).with_kind(ErrorKind::Io))?;
     Ok(TagsFile { bytes: wide(bytes.len()), crc: crc32c(&bytes) })
 }
 
@@ -54,30 +60,72 @@ pub(crate) fn is_intact(env: &Env, path: &Path, expected: TagsFile) -> bool {
     read().unwrap_or(false)
 }
 
-fn encode(tags: &TagTable) -> parquet::errors::Result<Vec<u8>> {
+fn encode(tags: &TagTable, batch_bytes: usize) -> parquet::errors::Result<Vec<u8>> {
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch(&[])?.schema(), Some(properties))?;
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    for tag in tags.iter() {
+        waiting.push(tag);
+        bytes += tag.spec.states.iter().map(|(_, name)| name.len() + 24).sum::<usize>();
+        if waiting.len() >= BATCH_TAGS || bytes >= batch_bytes {
+            writer.write(&batch(&waiting)?)?;
+            // A row group each: the writer keeps what is not written in memory, uncompressed.
+            writer.flush()?;
+            waiting.clear();
+            bytes = 0;
+        }
+    }
+    writer.write(&batch(&waiting)?)?;
+    writer.into_inner()
+}
+
+fn batch(tags: &[&Arc<Tag>]) -> parquet::errors::Result<RecordBatch> {
     let texts = |text: fn(&Tag) -> String| -> ArrayRef {
         Arc::new(tags.iter().map(|t| Some(text(t))).collect::<StringArray>())
     };
     let ids = tags.iter().map(|t| i32::try_from(t.id.0).unwrap_or(i32::MAX));
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("tag_id", Arc::new(ids.map(Some).collect::<Int32Array>())),
-        ("tag", texts(|t| t.spec.name.clone())),
-        ("type", texts(|t| t.spec.tag_type.word().into())),
-        ("unit", texts(|t| t.spec.unit.clone())),
-        ("description", texts(|t| t.spec.description.clone())),
-        ("interpolation", texts(|t| t.spec.interpolation.word().into())),
-        ("low", Arc::new(tags.iter().map(|t| t.spec.low).collect::<Float64Array>())),
-        ("high", Arc::new(tags.iter().map(|t| t.spec.high).collect::<Float64Array>())),
-        ("states", texts(|t| t.spec.states_text())),
-        ("future", Arc::new(tags.iter().map(|t| Some(t.spec.future)).collect::<BooleanArray>())),
+    let columns: Vec<(&str, ArrayRef, bool)> = vec![
+        ("tag_id", Arc::new(ids.map(Some).collect::<Int32Array>()), false),
+        ("tag", texts(|t| t.spec.name.clone()), false),
+        ("type", texts(|t| t.spec.tag_type.word().into()), false),
+        ("unit", texts(|t| t.spec.unit.clone()), false),
+        ("description", texts(|t| t.spec.description.clone()), false),
+        ("interpolation", texts(|t| t.spec.interpolation.word().into()), false),
+        ("low", Arc::new(tags.iter().map(|t| t.spec.low).collect::<Float64Array>()), true),
+        ("high", Arc::new(tags.iter().map(|t| t.spec.high).collect::<Float64Array>()), true),
+        ("states", texts(|t| t.spec.states_text()), false),
+        ("future", Arc::new(tags.iter().map(|t| Some(t.spec.future)).collect::<BooleanArray>()), false),
         (
             "created",
             Arc::new(tags.iter().map(|t| Some(t.created)).collect::<TimestampNanosecondArray>().with_timezone("UTC")),
+            false,
         ),
     ];
-    let batch = RecordBatch::try_from_iter(columns)?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
-    writer.into_inner()
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::tag::{TagId, TagSpec, TagType};
+
+    #[test]
+    fn tags_with_much_text_come_in_several_row_groups() {
+        let mut tags = TagTable::default();
+        for id in 1..=5 {
+            let mut spec = TagSpec::new(format!("valve{id}"), TagType::Digital);
+            spec.states = vec![(0, "Closed".into()), (1, "Open".into())];
+            tags.put(Arc::new(Tag { id: TagId(id), created: 0, spec }));
+        }
+        for (batch_bytes, groups) in [(1, 5), (100, 3), (1000, 1)] {
+            let bytes = Bytes::from(encode(&tags, batch_bytes).unwrap());
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+            assert_eq!(reader.metadata().num_row_groups(), groups, "{batch_bytes} bytes a group");
+            let rows: usize = reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+            assert_eq!(rows, 5);
+        }
+    }
 }

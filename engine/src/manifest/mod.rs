@@ -5,6 +5,8 @@
 //! 3. A file has its number only after its bytes are durable, and an edit counts only after the
 //!    directory entry is durable too.
 //! 4. What an edit names is durable before the edit is written.
+//! 5. Nothing rests on an edit before its directory entry is durable, also one that was found at
+//!    start: a process may have ended between the link and the sync.
 
 mod codec;
 mod state;
@@ -12,11 +14,13 @@ mod state;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use state::{Edit, ManifestState, SourceState, TagsFile};
 
 use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::wide;
 use crate::limits;
 use codec::Kind;
 
@@ -25,9 +29,10 @@ pub struct Manifest {
     env: Env,
     dir: PathBuf,
     archive: u64,
-    state: ManifestState,
+    state: Arc<ManifestState>,
     /// Number of the newest snapshot.
     snapshot: u64,
+    next_segment_id: u64,
     /// Why nothing more can be appended: after a failed write what is on disk is not known.
     broken: Option<Error>,
 }
@@ -39,76 +44,71 @@ impl Manifest {
     /// `Damaged` where a file is missing or its bytes are not what was written.
     pub fn open(env: &Env, dir: &Path, archive: u64) -> Result<Manifest> {
         env.disk.create_dir(dir).map_err(|e| Error::io("creating", dir, &e))?;
+        env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e))?;
         let mut numbers = list_numbers(env, dir)?;
         let mut manifest = Manifest {
             env: env.clone(),
             dir: dir.to_owned(),
             archive,
-            state: ManifestState::default(),
+            state: Arc::new(ManifestState { next_segment_id: 1, ..ManifestState::default() }),
             snapshot: 0,
+            next_segment_id: 1,
             broken: None,
         };
-        let Some(newest) = numbers.pop() else {
-            manifest.state.next_segment_id = 1;
-            return Ok(manifest);
-        };
-        manifest.replay(newest)?;
+        if let Some(newest) = numbers.pop() {
+            manifest.replay(newest)?;
+        }
+        manifest.next_segment_id = manifest.state.next_segment_id;
         Ok(manifest)
     }
 
     /// The state after the last edit.
-    pub fn state(&self) -> &ManifestState {
+    pub fn state(&self) -> &Arc<ManifestState> {
         &self.state
     }
 
     /// An id for a new segment. It is given once, whatever becomes of the segment: the next edit
     /// says so, and a file that no edit names goes at the next start.
     pub fn take_segment_id(&mut self) -> u64 {
-        let id = self.state.next_segment_id;
-        self.state.next_segment_id += 1;
-        id
+        self.next_segment_id += 1;
+        self.next_segment_id - 1
     }
 
     /// Makes an edit durable and returns the state after it.
     ///
     /// # Errors
-    /// `Conflict` where `expected` is not the last number. `Exhausted` where the disk is full:
-    /// nothing has changed and the same edit may be tried again. After any other error nothing
-    /// more can be appended.
-    pub fn append(&mut self, expected: u64, edit: Edit) -> Result<&ManifestState> {
+    /// `Conflict` where `expected` is not the last number or the edit cannot be. `Exhausted` where
+    /// the disk is full or the file would be too long to be read: nothing has changed and the same
+    /// edit may be tried again. After a failed write nothing more can be appended.
+    pub fn append(&mut self, expected: u64, mut edit: Edit) -> Result<&Arc<ManifestState>> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
         if expected != self.state.number {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "appending to the manifest failed",
-                format!("edit {} follows {}, not {expected}", self.state.number + 1, self.state.number),
-                "this is a defect; restart the server",
-            ));
+            return Err(impossible(format!(
+                "edit {} follows {}, not {expected}",
+                self.state.number + 1,
+                self.state.number
+            )));
         }
-        let mut next = self.state.clone();
-        next.apply(edit.clone()).map_err(|why| {
-            Error::new(
-                ErrorKind::Conflict,
-                "appending to the manifest failed",
-                why,
-                "this is a defect; restart the server",
-            )
-        })?;
+        edit.next_segment_id = edit.next_segment_id.max(self.next_segment_id);
+        let mut next = ManifestState::clone(&self.state);
+        next.apply(edit.clone()).map_err(impossible)?;
         let is_snapshot = self.snapshot == 0 || next.number - self.snapshot >= limits::MANIFEST_EDITS_PER_SNAPSHOT;
         let bytes = if is_snapshot {
             codec::encode(Kind::Snapshot, self.archive, next.number, &next.as_edit())
         } else {
             codec::encode(Kind::Edit, self.archive, next.number, &edit)
         };
+        check_length(bytes.len())?;
         if let Err(error) = self.write(next.number, &bytes) {
             if error.kind() != ErrorKind::Exhausted {
                 self.broken = Some(error.clone());
             }
             return Err(error);
         }
-        self.state = next;
+        self.next_segment_id = next.next_segment_id;
+        self.state = Arc::new(next);
         if is_snapshot {
             self.snapshot = self.state.number;
             self.remove_before_snapshot();
@@ -174,11 +174,12 @@ impl Manifest {
                 .ok_or_else(|| Error::damaged(&self.path(number), 0, "no snapshot stands before the first edit"))?;
         }
         self.snapshot = number;
-        self.state.number = number - 1;
+        let mut state = ManifestState { number: number - 1, ..ManifestState::default() };
         for edit in edits.into_iter().rev() {
-            let path = self.path(self.state.number + 1);
-            self.state.apply(edit).map_err(|why| Error::damaged(&path, 0, why))?;
+            let path = self.path(state.number + 1);
+            state.apply(edit).map_err(|why| Error::damaged(&path, 0, why))?;
         }
+        self.state = Arc::new(state);
         Ok(())
     }
 
@@ -209,14 +210,15 @@ pub(crate) fn verify(
     dir: &Path,
     archive: u64,
     damages: &mut Vec<Error>,
-) -> Result<(Option<ManifestState>, usize)> {
+) -> Result<(Option<Arc<ManifestState>>, usize)> {
     let numbers = list_numbers(env, dir)?;
     let mut manifest = Manifest {
         env: env.clone(),
         dir: dir.to_owned(),
         archive,
-        state: ManifestState::default(),
+        state: Arc::default(),
         snapshot: 0,
+        next_segment_id: 1,
         broken: None,
     };
     let before = damages.len();
@@ -235,6 +237,29 @@ pub(crate) fn verify(
             Ok((None, numbers.len()))
         }
     }
+}
+
+fn impossible(why: String) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "appending to the manifest failed",
+        why,
+        "this is a defect; restart the server and report it",
+    )
+}
+
+/// What could not be read again is not written.
+fn check_length(bytes: usize) -> Result<()> {
+    let most = limits::MANIFEST_FILE_BYTES_MAX;
+    if wide(bytes) <= most {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Exhausted,
+        "appending to the manifest failed",
+        format!("the file would have {bytes} bytes, at most {most} are allowed"),
+        "begin another archive for part of the tags",
+    ))
 }
 
 fn file_name(number: u64) -> String {

@@ -1,4 +1,9 @@
 //! What the manifest says, and how an edit changes it. No I/O.
+//!
+//! 1. Neither the log position nor the next segment id ever goes back; an id is added once.
+//! 2. A segment that is added holds frames that no segment held before, or those of segments that
+//!    the same edit removes; and none above the log position. So live segments that overlap have
+//!    disjoint ranges of sequences, and the higher wins.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,9 +88,24 @@ impl ManifestState {
         if edit.log_position < self.log_position || edit.next_segment_id < self.next_segment_id {
             return Err(format!("edit {} goes back in the log or in segment ids", self.number + 1));
         }
+        let mut first_allowed = self.log_position + 1;
         for id in &edit.removed {
             let at = self.segments.iter().position(|s| s.id == *id);
-            self.segments.remove(at.ok_or_else(|| format!("segment {id} is removed but not live"))?);
+            let removed = self.segments.remove(at.ok_or_else(|| format!("segment {id} is removed but not live"))?);
+            first_allowed = first_allowed.min(removed.first_sequence);
+        }
+        for added in &edit.added {
+            let (first, last) = (added.first_sequence, added.last_sequence);
+            if first < first_allowed || first > last || last > edit.log_position {
+                let (id, until) = (added.id, edit.log_position);
+                return Err(format!(
+                    "segment {id} holds frames {first} to {last}, the edit may add {first_allowed} to {until}"
+                ));
+            }
+            // Flushes and merges take ids at the same time: an edit may add a lower one than the last did.
+            if added.id >= edit.next_segment_id || self.segments.iter().any(|s| s.id == added.id) {
+                return Err(format!("segment id {} is not new, or not used up by its edit", added.id));
+            }
         }
         for tag in edit.tags {
             if tag.id.0 == 0 || tag.id.0 as usize > self.tags.len() + 1 {

@@ -84,8 +84,24 @@ fn edits_that_cannot_be_are_refused() {
             .apply(Edit { log_position: 4, next_segment_id: 8, removed: vec![99], ..Edit::default() })
             .is_err()
     );
+    let add = |first_sequence, last_sequence, id| {
+        let added = SegmentMeta { first_sequence, ..segment(id, last_sequence) };
+        Edit { log_position: 9, next_segment_id: 9, added: vec![added], ..Edit::default() }
+    };
+    state.clone().apply(add(5, 9, 8)).unwrap();
+    for (first, last, id) in [(4, 9, 8), (5, 10, 8), (6, 5, 8), (5, 9, 7), (5, 9, 9)] {
+        assert!(state.clone().apply(add(first, last, id)).is_err(), "{first} to {last}, segment {id}");
+    }
+    state.clone().apply(Edit { removed: vec![7], ..add(1, 9, 8) }).unwrap();
     let stray = Tag { id: TagId(5), created: 0, spec: TagSpec::new("x", TagType::Bool) };
     assert!(
         state.apply(Edit { log_position: 4, next_segment_id: 8, tags: vec![stray.into()], ..Edit::default() }).is_err()
     );
+}
+
+#[test]
+fn a_file_that_could_not_be_read_again_is_not_written() {
+    let most = usize::try_from(crate::limits::MANIFEST_FILE_BYTES_MAX).unwrap();
+    assert!(check_length(most).is_ok());
+    assert_eq!(check_length(most + 1).unwrap_err().kind(), ErrorKind::Exhausted);
 }

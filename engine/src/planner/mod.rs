@@ -11,7 +11,7 @@ pub struct FlushFacts {
     pub active_bytes: usize,
     /// Bytes of the unflushed log.
     pub log_bytes: u64,
-    /// Nanoseconds since the first frame of the active memtable; none where it is empty.
+    /// Nanoseconds since the first frame after the last freeze; none where there was none.
     pub age: Option<u64>,
     /// Memtables that are frozen and not in segments yet.
     pub frozen: usize,
@@ -30,13 +30,27 @@ pub struct FlushLimits {
     pub age: u64,
 }
 
-/// Whether the memtables are to be flushed now.
-pub fn should_flush(facts: FlushFacts, limits: FlushLimits) -> bool {
-    facts.frozen > 0
-        || facts.log_full
-        || facts.age.is_some_and(|age| {
-            age >= limits.age || facts.active_bytes >= limits.memtable_bytes || facts.log_bytes >= limits.log_bytes
-        })
+/// What is to be flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushDue {
+    /// What is frozen already. It comes first: while the disk is full and each try fails, nothing
+    /// more is frozen, and so no try leaves another small segment to be written.
+    Frozen,
+    /// The active memtable, with the changed tags.
+    Active,
+}
+
+/// What is to be flushed now, if anything. Changes of tags fill the log, too, without a byte of
+/// memtable.
+pub fn flush_due(facts: FlushFacts, limits: FlushLimits) -> Option<FlushDue> {
+    if facts.frozen > 0 {
+        return Some(FlushDue::Frozen);
+    }
+    let due = facts.log_full
+        || facts.log_bytes >= limits.log_bytes
+        || facts.active_bytes >= limits.memtable_bytes
+        || facts.age.is_some_and(|age| age >= limits.age);
+    due.then_some(FlushDue::Active)
 }
 
 #[cfg(test)]
@@ -46,14 +60,18 @@ mod tests {
     #[test]
     fn a_flush_is_due_by_size_by_log_or_by_age() {
         let limits = FlushLimits { memtable_bytes: 100, log_bytes: 1000, age: 60 };
-        let idle = FlushFacts { active_bytes: 0, log_bytes: 2000, age: None, frozen: 0, log_full: false };
-        assert!(!should_flush(idle, limits));
-        let young = FlushFacts { active_bytes: 99, log_bytes: 999, age: Some(59), frozen: 0, log_full: false };
-        assert!(!should_flush(young, limits));
-        assert!(should_flush(FlushFacts { active_bytes: 100, ..young }, limits));
-        assert!(should_flush(FlushFacts { log_bytes: 1000, ..young }, limits));
-        assert!(should_flush(FlushFacts { age: Some(60), ..young }, limits));
-        assert!(should_flush(FlushFacts { frozen: 1, ..idle }, limits));
-        assert!(should_flush(FlushFacts { log_full: true, ..idle }, limits));
+        let idle = FlushFacts { active_bytes: 0, log_bytes: 999, age: None, frozen: 0, log_full: false };
+        assert_eq!(flush_due(idle, limits), None);
+        assert_eq!(flush_due(FlushFacts { age: Some(59), active_bytes: 99, ..idle }, limits), None);
+        for due in [
+            FlushFacts { active_bytes: 100, ..idle },
+            FlushFacts { log_bytes: 1000, ..idle },
+            FlushFacts { age: Some(60), ..idle },
+            FlushFacts { log_full: true, ..idle },
+        ] {
+            assert_eq!(flush_due(due, limits), Some(FlushDue::Active), "{due:?}");
+            assert_eq!(flush_due(FlushFacts { frozen: 1, ..due }, limits), Some(FlushDue::Frozen), "{due:?}");
+        }
+        assert_eq!(flush_due(FlushFacts { frozen: 1, ..idle }, limits), Some(FlushDue::Frozen));
     }
 }

@@ -9,7 +9,7 @@ fn queued(rows: usize, text: &str) -> Queued {
     let mut block = FrameBlock { tags: BlockTags::One(TagId(1)), rows: Rows::default(), coerced: Vec::new() };
     (0..rows).for_each(|i| block.rows.push(i64::try_from(i).unwrap(), &cell));
     let frame = Frame::Samples(SampleFrame { source: None, received: 0, rejected: 0, blocks: vec![block] });
-    Queued { payload: encode_frame(&frame), frame, slot: None, done: Box::new(drop) }
+    Queued { payload: encode_frame(&frame), frame, done: Done::new(None, drop) }
 }
 
 #[test]

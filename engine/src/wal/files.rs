@@ -69,6 +69,8 @@ pub(super) struct Store {
     quarantine: PathBuf,
     file_bytes: u64,
     next_name: u64,
+    /// `Read` where nothing may be changed.
+    mode: OpenMode,
 }
 
 impl Store {
@@ -76,7 +78,7 @@ impl Store {
     /// interrupted. What is in the folder now stays there after a power cut.
     pub fn open(disk: &Arc<dyn Disk>, folder: &Path, options: LogOptions) -> Result<Store> {
         check(options)?;
-        let mut store = Store::look(disk, folder, options.file_bytes);
+        let mut store = Store { mode: OpenMode::Write, ..Store::look(disk, folder, options.file_bytes) };
         let folder = &store.folder;
         disk.create_dir(folder).map_err(|error| Error::io("creating", folder, &error))?;
         for name in list(disk, folder)? {
@@ -96,7 +98,7 @@ impl Store {
     /// The folder of the log, only to be read.
     pub fn look(disk: &Arc<dyn Disk>, folder: &Path, file_bytes: u64) -> Store {
         let (folder, quarantine) = (folder.to_owned(), folder.with_file_name(QUARANTINE));
-        Store { disk: disk.clone(), folder, quarantine, file_bytes, next_name: 1 }
+        Store { disk: disk.clone(), folder, quarantine, file_bytes, next_name: 1, mode: OpenMode::Read }
     }
 
     /// The folder of the log files.
@@ -105,13 +107,13 @@ impl Store {
     }
 
     /// All files that are named as log files, whatever they hold, by name.
-    pub fn files(&mut self, mode: OpenMode) -> Result<Vec<LogFile>> {
+    pub fn files(&mut self) -> Result<Vec<LogFile>> {
         let mut files = Vec::new();
         for name in list(&self.disk, &self.folder)? {
             let Some(number) = number_of(&name, ".log") else { continue };
             self.next_name = self.next_name.max(number + 1);
             let path = self.folder.join(&name);
-            let file = self.disk.open(&path, mode).map_err(|error| Error::io("opening", &path, &error))?;
+            let file = self.disk.open(&path, self.mode).map_err(|error| Error::io("opening", &path, &error))?;
             let bytes = file.len().map_err(|error| Error::io("opening", &path, &error))?;
             files.push(LogFile { path, file, bytes, fresh: false, shape: Shape::HEADED, unreadable: false });
         }
@@ -215,8 +217,12 @@ impl Store {
     }
 
     /// Copies a damaged file to the quarantine and returns the path of the copy. A copy of the same
-    /// bytes is there only once, and nothing there is ever replaced.
+    /// bytes is there only once, and nothing there is ever replaced. A store that is only read
+    /// names the folder and copies nothing.
     pub fn quarantine(&self, file: &LogFile) -> Result<PathBuf> {
+        if self.mode == OpenMode::Read {
+            return Ok(self.quarantine.clone());
+        }
         let bytes = self.read(file, self.read_bytes_max())?.bytes;
         let folder = &self.quarantine;
         self.disk.create_dir(folder).map_err(|error| Error::io("creating", folder, &error))?;

@@ -1,5 +1,6 @@
 //! Recovery: from the files of the log to the frames that were accepted.
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,20 @@ impl Log {
         }
         log.resume(tail)?;
         Ok((log, replay))
+    }
+
+    /// The sequences above `after` that [`Log::recover`] would report as lost, ascending. Changes
+    /// nothing; a folder that is not there has lost nothing.
+    pub fn losses(env: &Env, dir: &Path, options: LogOptions, after: u64) -> Result<Vec<RangeInclusive<u64>>> {
+        if matches!(env.disk.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return Ok(Vec::new());
+        }
+        let mut store = Store::look(&env.disk, dir, options.file_bytes);
+        let survey = Survey::of(&mut store, after)?;
+        let mut ignore = |_: u64, _: &[u8]| Ok(());
+        let mut replayer = Replayer::new(&store, after, &mut ignore);
+        replayer.run(survey.candidates)?;
+        Ok(replayer.replay.lost)
     }
 
     /// Begins a file and clears up.

@@ -6,7 +6,6 @@ use super::files::{LogFile, Shape, Store};
 use super::frame::Frame;
 use super::header::{Header, NoHeader};
 use super::log::{Log, Used};
-use crate::env::OpenMode;
 use crate::format::wide;
 use crate::limits::BLOCK_BYTES;
 use crate::{Error, ErrorKind, Result};
@@ -54,7 +53,7 @@ impl Survey {
     /// Looks at all files; `after` is the last sequence that segments hold.
     pub fn of(store: &mut Store, after: u64) -> Result<Survey> {
         let mut survey = Survey { candidates: Vec::new(), free: Vec::new(), quarantined: Vec::new() };
-        for file in store.files(OpenMode::Write)? {
+        for file in store.files()? {
             survey.add(store, file, after)?;
         }
         survey.candidates.sort_by_key(|it| (it.header.start_after, it.header.number));

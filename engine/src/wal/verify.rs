@@ -9,7 +9,7 @@ use super::files::{LogFile, Store};
 use super::header::{HEADER_BYTES, Header, NoHeader};
 use super::scan::{Scan, Step};
 use crate::Result;
-use crate::env::{Disk, OpenMode};
+use crate::env::Disk;
 use crate::format::wide;
 use crate::limits::BLOCK_BYTES;
 
@@ -37,7 +37,7 @@ pub fn verify(disk: &Arc<dyn Disk>, dir: &Path, after: u64) -> Result<Vec<LogDam
     }
     let mut damages = Vec::new();
     let mut open = Vec::new();
-    for file in store.files(OpenMode::Read)? {
+    for file in store.files()? {
         if let Some(header) = check_whole(&store, &file, &mut damages)? {
             open.push((header, file));
         }

@@ -153,7 +153,7 @@ fn log_recovery(report: &RecoveryReport) {
         tracing::error!("log frames {first} to {last} were acknowledged and cannot be read");
     }
     for path in &report.quarantined {
-        tracing::error!("a damaged log file was copied to {}", path.display());
+        tracing::error!("a damaged or doubtful file was put to {}", path.display());
     }
 }
 
