@@ -23,6 +23,8 @@ pub(crate) struct Archive {
     pub dir: PathBuf,
     /// The archive's own number, which its manifest files carry.
     pub id: u64,
+    /// Counts the restores from backups; the first part of segment names.
+    pub epoch: u64,
     footers: Arc<Footers>,
     disk: Arc<dyn Disk>,
     _lock: Box<dyn Any + Send + Sync>,
@@ -46,7 +48,7 @@ impl Archive {
         let lock = lock(env, dir)?;
         let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
         let footers = Arc::new(Footers::new(footer_bytes_max));
-        let archive = Archive { dir: dir.to_owned(), id, footers, disk: Arc::clone(&env.disk), _lock: lock };
+        let archive = Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock };
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -38,8 +38,6 @@ pub(crate) struct Shared {
     pub env: Env,
     pub config: Config,
     pub archive: Archive,
-    /// Counts the restores from backups; the first part of segment names.
-    pub epoch: u64,
     pub tags: RwLock<Arc<TagTable>>,
     /// Held while tags are created or changed.
     pub tag_changes: Mutex<()>,
@@ -51,8 +49,6 @@ pub(crate) struct Shared {
     pub manifest: Mutex<Manifest>,
     pub published: RwLock<Arc<Published>>,
     pub flushing: Mutex<()>,
-    /// Whether threads call the steps; without them who waits for a commit makes it.
-    pub threaded: AtomicBool,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
     health: RwLock<Health>,
@@ -144,7 +140,7 @@ impl Engine {
     /// Starts the threads that commit and flush. Without them, [`Engine::commit_step`] and
     /// [`Engine::job_step`] do their work a step at a time.
     pub fn start(&self) {
-        self.shared.threaded.store(true, Relaxed);
+        self.shared.queue.set_served(true);
         self.runtime.lock().get_or_insert_with(|| Runtime::start(&self.shared));
     }
 
@@ -222,7 +218,7 @@ impl Engine {
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.stop(&self.shared);
         }
-        self.shared.threaded.store(false, Relaxed);
+        self.shared.queue.set_served(false);
         while self.shared.commit_step() {}
         if let Some(error) = self.shared.latched() {
             return Err(error);
@@ -272,7 +268,6 @@ impl Published {
 
 impl Shared {
     /// An engine's parts as recovery found them.
-    #[expect(clippy::too_many_arguments, reason = "each is one part, named once")]
     pub fn new(
         env: Env,
         config: Config,
@@ -280,15 +275,13 @@ impl Shared {
         manifest: Manifest,
         committer: Committer,
         published: Published,
-        tags: TagTable,
         dirty_tags: BTreeSet<TagId>,
     ) -> Shared {
         Shared {
             env,
             config,
             archive,
-            epoch: 1,
-            tags: RwLock::new(Arc::new(tags)),
+            tags: RwLock::new(Arc::new(published.base.tags.clone())),
             tag_changes: Mutex::new(()),
             dirty_tags: Mutex::new(dirty_tags),
             sources: Sources::default(),
@@ -298,7 +291,6 @@ impl Shared {
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
             flushing: Mutex::new(()),
-            threaded: AtomicBool::new(false),
             counters: Counters::default(),
             health: RwLock::default(),
         }
@@ -372,7 +364,7 @@ impl Shared {
 
     /// Commits what waits where no thread does.
     pub fn drain_unthreaded(&self) {
-        if !self.threaded.load(Relaxed) {
+        if !self.queue.is_served() {
             while self.commit_step() {}
         }
     }

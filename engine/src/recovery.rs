@@ -47,10 +47,9 @@ pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, Reco
         frames.insert(sequence, frame);
         Ok(())
     })?;
-    let tags = state.tags.clone();
     let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base: state };
     let shared =
-        Shared::new(env, config, archive, manifest, Committer { log: Some(log), older_newest }, published, tags, dirty);
+        Shared::new(env, config, archive, manifest, Committer { log: Some(log), older_newest }, published, dirty);
     replay_frames(&shared, frames)?;
     let report = RecoveryReport {
         frames: replay.frames,

@@ -114,7 +114,7 @@ impl Shared {
             return Ok(None);
         }
         let (first_sequence, last_sequence) = (memtable.first_sequence(), memtable.last_sequence());
-        let name = format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch);
+        let name = format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.archive.epoch);
         let dir = self.archive.segment_dir();
         let write = || -> Result<SegmentMeta> {
             let plan = NewSegment { id, name: name.clone(), first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
