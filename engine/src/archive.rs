@@ -23,6 +23,8 @@ pub(crate) struct Archive {
     pub dir: PathBuf,
     /// The archive's own number, which its manifest files carry.
     pub id: u64,
+    /// Counts the restores from backups; the first part of segment names.
+    pub epoch: u64,
     footers: Arc<Footers>,
     disk: Arc<dyn Disk>,
     _lock: Box<dyn Any + Send + Sync>,
@@ -46,7 +48,7 @@ impl Archive {
         let lock = lock(env, dir)?;
         let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
         let footers = Arc::new(Footers::new(footer_bytes_max));
-        let archive = Archive { dir: dir.to_owned(), id, footers, disk: Arc::clone(&env.disk), _lock: lock };
+        let archive = Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock };
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -67,7 +69,7 @@ impl Archive {
         let lock = lock(env, dir)?;
         let id = read_mark(env, dir)?;
         let footers = Arc::new(Footers::new(0));
-        Ok(Archive { dir: dir.to_owned(), id, footers, disk: Arc::clone(&env.disk), _lock: lock })
+        Ok(Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock })
     }
 
     pub fn manifest_dir(&self) -> PathBuf {
@@ -76,6 +78,11 @@ impl Archive {
 
     pub fn log_dir(&self) -> PathBuf {
         self.dir.join("wal")
+    }
+
+    /// The name of a new segment; names sort as their samples win.
+    pub fn segment_name(&self, last_sequence: u64, id: u64) -> String {
+        format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch)
     }
 
     /// A segment of the archive.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
 use crate::generation::Generation;
 use crate::ingest::Sources;
+use crate::jobs::Turns;
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
 use crate::queue::{Done, Queue, Queued, closed};
@@ -43,8 +44,6 @@ pub(crate) struct Shared {
     pub env: Env,
     pub config: Config,
     pub archive: Archive,
-    /// Counts the restores from backups; the first part of segment names.
-    pub epoch: u64,
     pub tags: RwLock<Arc<TagTable>>,
     /// Held while tags are created or changed.
     pub tag_changes: Mutex<()>,
@@ -55,12 +54,7 @@ pub(crate) struct Shared {
     pub committer: Mutex<Committer>,
     pub manifest: Mutex<Manifest>,
     pub published: RwLock<Arc<Published>>,
-    pub flushing: Mutex<()>,
-    pub merging: Mutex<()>,
-    /// Whether threads call the steps; without them who waits for a commit makes it.
-    pub threaded: AtomicBool,
-    /// Whether long work is to end early.
-    pub stopping: AtomicBool,
+    pub turns: Turns,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
     health: RwLock<Health>,
@@ -156,7 +150,7 @@ impl Engine {
     /// Starts the threads that commit and flush. Without them, [`Engine::commit_step`] and
     /// [`Engine::job_step`] do their work a step at a time.
     pub fn start(&self) {
-        self.shared.threaded.store(true, Relaxed);
+        self.shared.queue.set_served(true);
         self.runtime.lock().get_or_insert_with(|| Runtime::start(&self.shared));
     }
 
@@ -243,11 +237,11 @@ impl Engine {
 
     /// Stops the threads, commits what waits, flushes it, and marks the log as complete.
     pub fn close(&self) -> Result<()> {
-        self.shared.stopping.store(true, Relaxed);
+        self.shared.turns.stopping.store(true, Relaxed);
         if let Some(runtime) = self.runtime.lock().take() {
             runtime.stop(&self.shared);
         }
-        self.shared.threaded.store(false, Relaxed);
+        self.shared.queue.set_served(false);
         while self.shared.commit_step() {}
         if let Some(error) = self.shared.latched() {
             return Err(error);
@@ -297,7 +291,6 @@ impl Published {
 
 impl Shared {
     /// An engine's parts as recovery found them.
-    #[expect(clippy::too_many_arguments, reason = "each is one part, named once")]
     pub fn new(
         env: Env,
         config: Config,
@@ -305,15 +298,13 @@ impl Shared {
         manifest: Manifest,
         committer: Committer,
         published: Published,
-        tags: TagTable,
         dirty_tags: BTreeSet<TagId>,
     ) -> Shared {
         Shared {
             env,
             config,
             archive,
-            epoch: 1,
-            tags: RwLock::new(Arc::new(tags)),
+            tags: RwLock::new(Arc::new(published.base.tags.clone())),
             tag_changes: Mutex::new(()),
             dirty_tags: Mutex::new(dirty_tags),
             sources: Sources::default(),
@@ -322,10 +313,7 @@ impl Shared {
             committer: Mutex::new(committer),
             manifest: Mutex::new(manifest),
             published: RwLock::new(Arc::new(published)),
-            flushing: Mutex::new(()),
-            merging: Mutex::new(()),
-            threaded: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            turns: Turns::default(),
             counters: Counters::default(),
             health: RwLock::default(),
         }
@@ -397,7 +385,7 @@ impl Shared {
 
     /// Commits what waits where no thread does.
     pub fn drain_unthreaded(&self) {
-        if !self.threaded.load(Relaxed) {
+        if !self.queue.is_served() {
             while self.commit_step() {}
         }
     }

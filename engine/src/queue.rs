@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -38,6 +39,8 @@ impl Queued {
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// Whether a thread commits; without one who waits for a commit makes it.
+    served: AtomicBool,
     /// Told when there is a frame, or when the committer is to look up.
     filled: Condvar,
     /// Told when there may be room again.
@@ -156,6 +159,16 @@ impl Queue {
     /// Lets those who wait for room look again.
     pub fn nudge(&self) {
         self.room.notify_all();
+    }
+
+    /// Says whether a thread commits.
+    pub fn set_served(&self, served: bool) {
+        self.served.store(served, Relaxed);
+    }
+
+    /// Whether a thread commits.
+    pub fn is_served(&self) -> bool {
+        self.served.load(Relaxed)
     }
 
     /// Ends the waiting of the committer and takes no more frames.

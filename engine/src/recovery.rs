@@ -63,8 +63,7 @@ fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shar
         Some(file) if tags_file::is_intact(&env, &archive.tags_file(), file) => BTreeSet::new(),
         _ => base.tags.iter().map(|tag| tag.id).collect::<BTreeSet<TagId>>(),
     };
-    let tags = base.tags.clone();
     let committer = Committer { log: None, older_newest, applied: base.log_position };
     let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base };
-    Shared::new(env, config, archive, manifest, committer, published, tags, dirty)
+    Shared::new(env, config, archive, manifest, committer, published, dirty)
 }

@@ -44,7 +44,7 @@ impl Shared {
             None => return Ok(false),
             Some(FlushDue::Active) => self.flush()?,
             Some(FlushDue::Frozen) => {
-                let _one_at_a_time = self.flushing.lock();
+                let _one_at_a_time = self.turns.flushing.lock();
                 self.flush_frozen()?;
             }
         }
@@ -53,7 +53,7 @@ impl Shared {
 
     /// Writes all samples that were visible when it was called to segments.
     pub(crate) fn flush(&self) -> Result<()> {
-        let _one_at_a_time = self.flushing.lock();
+        let _one_at_a_time = self.turns.flushing.lock();
         self.flush_frozen()?;
         self.freeze();
         self.flush_frozen()?;
@@ -183,7 +183,7 @@ impl Shared {
             return Ok(None);
         }
         let (first_sequence, last_sequence) = (memtable.first_sequence(), memtable.last_sequence());
-        let name = self.segment_name(last_sequence, id);
+        let name = self.archive.segment_name(last_sequence, id);
         let dir = self.archive.segment_dir();
         let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
         let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
@@ -199,11 +199,6 @@ impl Shared {
         // A directory that could not be synced is not synced again, whatever the reason.
         self.env.disk.sync_dir(&dir).map_err(|e| Error::io("syncing", &dir, &e).with_kind(ErrorKind::Io))?;
         Ok(Some(meta))
-    }
-
-    /// The name of a new segment; names sort as their samples win.
-    pub(super) fn segment_name(&self, last_sequence: u64, id: u64) -> String {
-        format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch)
     }
 
     /// Gives back the room of a segment that no manifest names. The next try writes it again.

@@ -23,7 +23,7 @@ impl Shared {
     /// # Errors
     /// `Exhausted` where the disk has no room for the result: nothing has changed.
     pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
-        let _one_at_a_time = self.merging.lock();
+        let _one_at_a_time = self.turns.merging.lock();
         if let Some(error) = self.latched() {
             return Err(error);
         }
@@ -72,7 +72,7 @@ impl Shared {
             let spec = view.plan(&request, 1)?;
             let mut run = RunWriter { shared: self, inputs, open: None, last_tag: None };
             for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default()))? {
-                if self.stopping.load(Relaxed) {
+                if self.turns.stopping.load(Relaxed) {
                     return Ok(false);
                 }
                 let batch = batch?;
@@ -148,7 +148,7 @@ impl RunWriter<'_> {
         let of = |sequence: fn(&SegmentMeta) -> u64| self.inputs.iter().map(move |s| sequence(s.meta()));
         let first_sequence = of(|m| m.first_sequence).min().unwrap_or(0);
         let last_sequence = of(|m| m.last_sequence).max().unwrap_or(0);
-        let name = self.shared.segment_name(last_sequence, id);
+        let name = self.shared.archive.segment_name(last_sequence, id);
         let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
         SegmentWriter::create(&self.shared.env.disk, &self.shared.archive.segment_dir(), plan)
             .inspect_err(|error| self.shared.latch_unless_full(error))

@@ -1,6 +1,7 @@
 //! One column of one row group: its pages, its dictionary and what the footer says of it.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,20 +24,20 @@ pub struct Packer {
 
 impl Packer {
     /// A packer for a zstd level.
-    pub fn new(level: i32) -> std::io::Result<Packer> {
+    pub fn new(level: i32) -> io::Result<Packer> {
         let compressor = zstd::bulk::Compressor::new(level)?;
         Ok(Packer { compressor, level, plain: Vec::new(), stored: Vec::new(), wide: Vec::new() })
     }
 
     /// Compresses the page in `plain` into `stored`.
-    fn compress(&mut self) -> std::io::Result<()> {
+    fn compress(&mut self) -> io::Result<()> {
         self.stored.clear();
         self.stored.reserve(zstd::zstd_safe::compress_bound(self.plain.len()));
         self.compressor.compress_to_buffer(&self.plain, &mut self.stored).map(drop)
     }
 
     /// Bytes that `plain` takes once compressed.
-    pub fn compressed_len(&mut self, plain: &[u8]) -> std::io::Result<usize> {
+    pub fn compressed_len(&mut self, plain: &[u8]) -> io::Result<usize> {
         self.plain.clear();
         self.plain.extend_from_slice(plain);
         self.compress()?;
@@ -98,22 +99,22 @@ impl ChunkWriter {
         levels: Option<&Runs>,
         values: &PageValues<'_>,
         packer: &mut Packer,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         packer.plain.clear();
         if let Some(levels) = levels {
             packer.plain.extend_from_slice(&[0; 4]);
             encode_hybrid(&mut packer.plain, 1, levels.iter());
-            let length = packer.plain.len() as u32 - 4;
+            let length: u32 = narrow(packer.plain.len() - 4)?;
             packer.plain[..4].copy_from_slice(&length.to_le_bytes());
         }
-        let encoding = self.encode(values, packer);
+        let encoding = self.encode(values, packer)?;
         packer.compress()?;
         let offset = self.pages.len();
         let header = PageHeader {
             kind: PageKind::Data,
-            plain_bytes: packer.plain.len() as u32,
-            stored_bytes: packer.stored.len() as u32,
-            values: rows as u32,
+            plain_bytes: narrow(packer.plain.len())?,
+            stored_bytes: narrow(packer.stored.len())?,
+            values: narrow(rows)?,
             encoding,
         };
         header.write(&mut self.pages);
@@ -143,15 +144,15 @@ impl ChunkWriter {
         self.pages.len() + self.dictionary.bytes
     }
 
-    fn encode(&mut self, values: &PageValues<'_>, packer: &mut Packer) -> Encoding {
+    fn encode(&mut self, values: &PageValues<'_>, packer: &mut Packer) -> io::Result<Encoding> {
         let out = &mut packer.plain;
-        match values {
+        Ok(match values {
             // Pages without values are plain: an empty page of differences is odd to some readers.
             PageValues::Repeating(runs) if runs.is_empty() => Encoding::PLAIN,
             PageValues::Deltas([]) => Encoding::PLAIN,
             PageValues::Repeating(runs) => {
                 if let Some(indexes) = self.dictionary.indexes(runs.iter()) {
-                    return encode_indexes(out, &indexes, self.dictionary.width());
+                    return Ok(encode_indexes(out, &indexes, self.dictionary.width()));
                 }
                 packer.wide.clear();
                 packer.wide.extend(runs.values().map(u64::cast_signed));
@@ -164,16 +165,13 @@ impl ChunkWriter {
             }
             PageValues::Texts(texts) => {
                 if let Some(indexes) = self.dictionary.text_indexes(texts) {
-                    return encode_indexes(out, &indexes, self.dictionary.width());
+                    return Ok(encode_indexes(out, &indexes, self.dictionary.width()));
                 }
-                for text in *texts {
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
+                texts.iter().try_for_each(|text| encode_text(out, text))?;
                 Encoding::PLAIN
             }
             PageValues::Doubles(values, encoding) => self.encode_doubles(values, *encoding, out),
-        }
+        })
     }
 
     fn encode_doubles(&mut self, values: &[u64], encoding: Encoding, out: &mut Vec<u8>) -> Encoding {
@@ -192,15 +190,15 @@ impl ChunkWriter {
 
     /// Ends the column: its bytes, dictionary first, and what the footer says of them, with
     /// offsets from the start of these bytes.
-    pub fn finish(mut self, packer: &mut Packer) -> std::io::Result<(Bytes, ColumnCloseResult)> {
+    pub fn finish(mut self, packer: &mut Packer) -> io::Result<(Bytes, ColumnCloseResult)> {
         let mut bytes = Vec::new();
-        let dictionary = self.dictionary.encode(self.descr.physical_type(), packer);
+        let dictionary = self.dictionary.encode(self.descr.physical_type(), packer)?;
         if let Some(entries) = dictionary {
             packer.compress()?;
             let header = PageHeader {
                 kind: PageKind::Dictionary,
-                plain_bytes: packer.plain.len() as u32,
-                stored_bytes: packer.stored.len() as u32,
+                plain_bytes: narrow(packer.plain.len())?,
+                stored_bytes: narrow(packer.stored.len())?,
                 values: entries,
                 encoding: Encoding::PLAIN,
             };
@@ -210,42 +208,35 @@ impl ChunkWriter {
         }
         let start = bytes.len();
         bytes.append(&mut self.pages);
-        let close =
-            self.describe(packer.level, dictionary.is_some(), start, bytes.len()).map_err(std::io::Error::other)?;
+        let close = self.describe(packer.level, dictionary.is_some(), start, bytes.len())?;
         Ok((bytes.into(), close))
     }
 
-    fn describe(
-        &self,
-        level: i32,
-        has_dictionary: bool,
-        start: usize,
-        end: usize,
-    ) -> parquet::errors::Result<ColumnCloseResult> {
+    fn describe(&self, level: i32, has_dictionary: bool, start: usize, end: usize) -> io::Result<ColumnCloseResult> {
         let rows: usize = self.places.iter().map(|place| place.rows).sum();
         let mut offsets = OffsetIndexBuilder::new();
         for place in &self.places {
-            offsets.append_row_count(place.rows as i64);
-            offsets.append_offset_and_size((start + place.offset) as i64, place.bytes as i32);
+            offsets.append_row_count(narrow(place.rows)?);
+            offsets.append_offset_and_size(narrow(start + place.offset)?, narrow(place.bytes)?);
         }
         let mut builder = ColumnChunkMetaData::builder(self.descr.clone())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(level).map_err(io::Error::other)?))
             .set_encodings(self.encodings(has_dictionary))
             .set_page_encoding_stats(self.encoding_stats(has_dictionary))
-            .set_num_values(rows as i64)
-            .set_total_compressed_size(end as i64)
-            .set_total_uncompressed_size(self.plain_bytes as i64)
-            .set_data_page_offset(start as i64)
+            .set_num_values(narrow(rows)?)
+            .set_total_compressed_size(narrow(end)?)
+            .set_total_uncompressed_size(narrow(self.plain_bytes)?)
+            .set_data_page_offset(narrow(start)?)
             .set_dictionary_page_offset(has_dictionary.then_some(0));
-        if let Some(statistics) = self.statistics() {
+        if let Some(statistics) = self.statistics()? {
             builder = builder.set_statistics(statistics);
         }
         Ok(ColumnCloseResult {
             bytes_written: end as u64,
             rows_written: rows as u64,
-            metadata: builder.build()?,
+            metadata: builder.build().map_err(io::Error::other)?,
             bloom_filter: None,
-            column_index: self.column_index().map(ColumnIndexBuilder::build).transpose()?,
+            column_index: self.column_index()?.map(ColumnIndexBuilder::build).transpose().map_err(io::Error::other)?,
             offset_index: Some(offsets.build()),
         })
     }
@@ -283,37 +274,54 @@ impl ChunkWriter {
     }
 
     /// Statistics serve the tag and the time alone: mantissas of different scales do not compare.
-    fn statistics(&self) -> Option<Statistics> {
-        let least = self.extremes.iter().map(|(least, _)| *least).min()?;
-        let largest = self.extremes.iter().map(|(_, largest)| *largest).max()?;
-        Some(match self.descr.physical_type() {
-            Type::INT32 => Statistics::int32(Some(least as i32), Some(largest as i32), None, Some(0), false),
+    fn statistics(&self) -> io::Result<Option<Statistics>> {
+        let least = self.extremes.iter().map(|(least, _)| *least).min();
+        let largest = self.extremes.iter().map(|(_, largest)| *largest).max();
+        let (Some(least), Some(largest)) = (least, largest) else { return Ok(None) };
+        Ok(Some(match self.descr.physical_type() {
+            Type::INT32 => Statistics::int32(Some(narrow(least)?), Some(narrow(largest)?), None, Some(0), false),
             _ => Statistics::int64(Some(least), Some(largest), None, Some(0), false),
-        })
+        }))
     }
 
-    fn column_index(&self) -> Option<ColumnIndexBuilder> {
+    fn column_index(&self) -> io::Result<Option<ColumnIndexBuilder>> {
         if self.extremes.is_empty() {
-            return None;
+            return Ok(None);
         }
         let physical = self.descr.physical_type();
-        let bytes = |value: i64| match physical {
-            Type::INT32 => (value as i32).to_le_bytes().to_vec(),
-            _ => value.to_le_bytes().to_vec(),
-        };
         let mut index = ColumnIndexBuilder::new(physical);
         for (least, largest) in &self.extremes {
-            index.append(false, bytes(*least), bytes(*largest), 0);
+            index.append(false, number_bytes(physical, *least)?, number_bytes(physical, *largest)?, 0);
         }
         let ascending = self.extremes.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1);
         index.set_boundary_order(if ascending { BoundaryOrder::ASCENDING } else { BoundaryOrder::UNORDERED });
-        Some(index)
+        Ok(Some(index))
     }
+}
+
+/// A number as the footer or a page has it.
+fn narrow<N, T: TryFrom<N>>(number: N) -> io::Result<T> {
+    T::try_from(number).map_err(|_| io::Error::other("a page or a column is too large for Parquet"))
+}
+
+/// The bytes of an integer of a column of this type.
+fn number_bytes(physical: Type, number: i64) -> io::Result<Vec<u8>> {
+    Ok(match physical {
+        Type::INT32 => narrow::<_, i32>(number)?.to_le_bytes().to_vec(),
+        _ => number.to_le_bytes().to_vec(),
+    })
+}
+
+/// Appends a text after its length.
+fn encode_text(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
+    out.extend_from_slice(&narrow::<_, u32>(text.len())?.to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
 /// Appends dictionary indexes after their width.
 fn encode_indexes(out: &mut Vec<u8>, indexes: &Runs, width: u32) -> Encoding {
-    out.push(width as u8);
+    out.push(u8::try_from(width).expect("a dictionary index has at most 32 bits"));
     encode_hybrid(out, width, indexes.iter());
     Encoding::RLE_DICTIONARY
 }
@@ -377,7 +385,7 @@ impl Dictionary {
         if !self.has_room(8) {
             return None;
         }
-        let index = self.number_list.len() as u32;
+        let index = u32::try_from(self.number_list.len()).ok()?;
         self.numbers.insert(value, index);
         self.number_list.push(value);
         self.bytes += 8;
@@ -405,7 +413,7 @@ impl Dictionary {
         if !self.has_room(text.len() + 4) {
             return None;
         }
-        let index = self.text_list.len() as u32;
+        let index = u32::try_from(self.text_list.len()).ok()?;
         self.texts.insert(text.clone(), index);
         self.text_list.push(text.clone());
         self.bytes += text.len() + 4;
@@ -414,19 +422,19 @@ impl Dictionary {
 
     /// Puts the entries into the packer's plain buffer; their number, or none where there are
     /// none.
-    fn encode(&self, physical: Type, packer: &mut Packer) -> Option<u32> {
+    fn encode(&self, physical: Type, packer: &mut Packer) -> io::Result<Option<u32>> {
         let out = &mut packer.plain;
         out.clear();
         for number in &self.number_list {
             match physical {
-                Type::INT32 => out.extend_from_slice(&(*number as u32).to_le_bytes()),
+                Type::INT32 => out.extend_from_slice(&narrow::<_, i32>(number.cast_signed())?.to_le_bytes()),
                 _ => out.extend_from_slice(&number.to_le_bytes()),
             }
         }
-        for text in &self.text_list {
-            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            out.extend_from_slice(text.as_bytes());
+        self.text_list.iter().try_for_each(|text| encode_text(out, text))?;
+        if self.len() == 0 {
+            return Ok(None);
         }
-        (self.len() > 0).then_some(self.len() as u32)
+        narrow(self.len()).map(Some)
     }
 }
