@@ -10,8 +10,9 @@ use tagus_engine::sample::Cell;
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::status::Status;
-use tagus_engine::{Config, Engine, OpenSource, Result, TagChange};
-use tagus_sim::Sim;
+use tagus_engine::tag::{TagSpec, TagType};
+use tagus_engine::{Config, Engine, ErrorKind, OpenSource, Result, TagChange};
+use tagus_sim::{Fate, Sim};
 
 const DIR: &str = "/archive";
 const EPOCH: u64 = 77;
@@ -50,9 +51,10 @@ pub struct History {
     engine: Option<(Engine, OpenSource)>,
     /// Every batch that was sent, in order, applied to the map before.
     states: Vec<Map>,
+    /// What became of all samples up to each of them.
+    sums: Vec<Counts>,
     /// How many of them were acknowledged.
     acknowledged: usize,
-    counts: Counts,
     /// Units that were acknowledged, by tag.
     units: BTreeMap<String, String>,
     unit_sent: u64,
@@ -61,6 +63,7 @@ pub struct History {
 /// What a machine that was cut owes.
 pub struct Promises {
     states: Vec<Map>,
+    sums: Vec<Counts>,
     acknowledged: usize,
     units: BTreeMap<String, String>,
 }
@@ -86,8 +89,8 @@ impl Plant {
             seed: self.seed,
             engine: None,
             states: vec![Map::new()],
+            sums: vec![Counts::default()],
             acknowledged: 0,
-            counts: Counts::default(),
             units: BTreeMap::new(),
             unit_sent: 0,
         }
@@ -108,6 +111,11 @@ impl Plant {
 
 fn open(sim: &Sim) -> Result<(Engine, OpenSource)> {
     let (engine, _) = Engine::open(sim.env(), Path::new(DIR), Config::default())?;
+    if engine.tags().is_empty() {
+        let mut valve = TagSpec::new("valve", TagType::Digital);
+        valve.states = (0..4).map(|code| (code, format!("state {code}").as_str().into())).collect();
+        engine.create_tags(vec![TagSpec::new("count", TagType::Int64), valve])?;
+    }
     let source = engine.open_source("gateway", "", EPOCH)?;
     Ok((engine, source))
 }
@@ -118,7 +126,7 @@ impl History {
     }
 
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.sums[self.acknowledged]
     }
 
     /// Writes one random batch. On a machine that is off nothing more is acknowledged.
@@ -129,6 +137,9 @@ impl History {
         let expected = apply(&mut next, rows);
         let sequence = self.states.len() as u64;
         self.states.push(next);
+        let mut sum = self.sums[self.sums.len() - 1];
+        sum += expected;
+        self.sums.push(sum);
         let result = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&result);
         let submitted = source.submit(sequence, batch, move |done| *slot.lock().expect("one thread") = Some(done));
@@ -142,7 +153,6 @@ impl History {
             Ok(committed) => {
                 assert_eq!(committed.counts(), expected, "seed {}, batch {sequence}", self.seed);
                 self.acknowledged = self.states.len() - 1;
-                self.counts += expected;
             }
             Err(_) => self.engine = None,
         }
@@ -163,7 +173,10 @@ impl History {
     pub fn flush(&mut self) -> Result<()> {
         let Some((engine, _)) = &self.engine else { return Ok(()) };
         let flushed = engine.flush();
-        if flushed.is_err() {
+        // A full disk is waited out; all else ends writing.
+        let full = flushed.as_ref().is_err_and(|e| e.kind() == ErrorKind::Exhausted);
+        assert!(!full || engine.status().latched.is_none(), "seed {}: {flushed:?}", self.seed);
+        if flushed.is_err() && !full {
             self.engine = None;
         }
         flushed
@@ -177,7 +190,7 @@ impl History {
         self.engine = None;
         let opened = open(&self.plant).unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
         assert_eq!(opened.1.last_sequence(), self.acknowledged as u64, "seed {}", self.seed);
-        assert_eq!(opened.1.counts(), self.counts, "seed {}", self.seed);
+        assert_eq!(opened.1.counts(), self.counts(), "seed {}", self.seed);
         self.engine = Some(opened);
         self
     }
@@ -201,8 +214,13 @@ impl History {
         }
     }
 
+    /// Whether nothing has failed but for want of space.
+    pub fn is_open(&self) -> bool {
+        self.engine.is_some()
+    }
+
     pub fn into_promises(self) -> Promises {
-        Promises { states: self.states, acknowledged: self.acknowledged, units: self.units }
+        Promises { states: self.states, sums: self.sums, acknowledged: self.acknowledged, units: self.units }
     }
 }
 
@@ -215,6 +233,7 @@ impl Promises {
         let sequence = usize::try_from(source.last_sequence()).expect("a small number");
         assert!(sequence >= self.acknowledged, "{context}: {sequence} of {} acknowledged batches", self.acknowledged);
         assert_eq!(Some(&found), self.states.get(sequence), "{context}: the samples of batch {sequence}");
+        assert_eq!(source.counts(), self.sums[sequence], "{context}: the counts of batch {sequence}");
         for (name, unit) in &self.units {
             let tags = engine.tags();
             let tag = tags.find(name).unwrap_or_else(|| panic!("{context}: tag {name} is lost"));
@@ -223,6 +242,26 @@ impl Promises {
         }
         found
     }
+}
+
+/// Goes on after a recovery, and is cut again: what is acknowledged now is kept as well.
+pub fn write_on(plant: &Plant, flush: bool, fate: Fate, context: &str) {
+    let (engine, source) = open(&plant.sim).unwrap_or_else(|e| panic!("{context}: {e}"));
+    let mut expected = read_all(&engine, 1);
+    let (batch, rows) = random_batch(&plant.sim);
+    apply(&mut expected, rows);
+    let sequence = source.last_sequence() + 1;
+    let submitted = source.submit(sequence, batch, |done| assert!(done.is_ok()));
+    submitted.unwrap_or_else(|e| panic!("{context}: {e}"));
+    while engine.commit_step() {}
+    if flush {
+        engine.flush().unwrap_or_else(|e| panic!("{context}: {e}"));
+    }
+    plant.sim.disk.crash();
+    plant.sim.disk.restart(fate);
+    let (engine, source) = open(&plant.sim).unwrap_or_else(|e| panic!("{context}: {e}"));
+    assert_eq!(read_all(&engine, 1), expected, "{context}: after going on");
+    assert_eq!(source.last_sequence(), sequence, "{context}: after going on");
 }
 
 fn read_all(engine: &Engine, partitions: usize) -> Map {
@@ -251,25 +290,71 @@ fn random_batch(sim: &Sim) -> (Batch, Vec<(String, i64, Cell)>) {
     let mut batch = Batch::default();
     let mut rows = Vec::new();
     for _ in 0..1 + sim.random.below(3) {
-        let name = ["t", "u", "tag2", "tag3", "tag4", "tag5"][sim.random.below(6) as usize].to_owned();
+        let kind = sim.random.below(9);
         let count = 1 + sim.random.below(12) as usize;
         let late = sim.random.chance(1, 3);
         let base = NOW - 1_000_000 + if late { 0 } else { sim.random.below(1_000_000) as i64 };
-        let times: Vec<i64> = (0..count).map(|_| base + sim.random.below(40) as i64).collect();
-        let values: Vec<f64> = (0..count).map(|_| sim.random.below(4) as f64 / 10.0).collect();
-        let statuses: Vec<u32> = if sim.random.chance(1, 3) {
-            (0..count).map(|_| if sim.random.chance(1, 2) { 0x8000_0000 } else { 0 }).collect()
+        let (names, times, shape) = if kind == 0 { scan(base) } else { series(sim, kind, base, count) };
+        let statuses: Vec<u32> = if kind < 5 && sim.random.chance(1, 3) {
+            times.iter().map(|_| if sim.random.chance(1, 2) { 0x8000_0000 } else { 0 }).collect()
         } else {
             Vec::new()
         };
-        for i in 0..count {
+        let draws: Vec<u64> = times.iter().map(|_| sim.random.below(4)).collect();
+        let (values, cells) = values(kind, &draws);
+        for (i, cell) in cells.into_iter().enumerate() {
             let status = Status(statuses.get(i).copied().unwrap_or(0));
-            rows.push((name.clone(), times[i], Cell { value: Some(values[i].to_bits()), text: None, status }));
+            rows.push((names[i].clone(), times[i], Cell { status, ..cell }));
         }
-        let shape = Shape::Series { tag: TagRef::Name(name), times };
-        batch.blocks.push(Block { shape, values: Values::Doubles(values), statuses });
+        batch.blocks.push(Block { shape, values, statuses });
     }
     (batch, rows)
+}
+
+/// Names and times of the samples, and their shape.
+type Shaped = (Vec<String>, Vec<i64>, Shape);
+
+/// One time of several float tags.
+fn scan(time: i64) -> Shaped {
+    let names = ["u", "tag3", "tag5"].map(str::to_owned).to_vec();
+    (names.clone(), vec![time; 3], Shape::Scan { time, handles: Vec::new(), names })
+}
+
+/// Some times of one tag of the kind.
+fn series(sim: &Sim, kind: u64, base: i64, count: usize) -> Shaped {
+    let name = match kind {
+        5 => "count",
+        6 => "running",
+        7 => "batch",
+        8 => "valve",
+        _ => ["t", "u", "tag2", "tag3", "tag4", "tag5"][sim.random.below(6) as usize],
+    };
+    let times: Vec<i64> = (0..count).map(|_| base + sim.random.below(40) as i64).collect();
+    (vec![name.to_owned(); count], times.clone(), Shape::Series { tag: TagRef::Name(name.into()), times })
+}
+
+/// The values of a kind that these numbers stand for, and what they read as.
+fn values(kind: u64, draws: &[u64]) -> (Values, Vec<Cell>) {
+    let cells = |cell: fn(u64) -> Cell| draws.iter().map(|draw| cell(*draw)).collect();
+    let word = |draw: u64| format!("lot {draw}");
+    match kind {
+        5 => (Values::Integers(draws.iter().map(|draw| -draw.cast_signed()).collect()), {
+            cells(|draw| Cell::good((-draw.cast_signed()).cast_unsigned()))
+        }),
+        6 => (Values::Booleans(draws.iter().map(|draw| *draw > 1).collect()), {
+            cells(|draw| Cell::good(u64::from(draw > 1)))
+        }),
+        7 => {
+            let texts: Vec<String> = draws.iter().map(|draw| word(*draw)).collect();
+            let text = |text: &String| Cell { value: None, text: Some(text.as_str().into()), status: Status::GOOD };
+            let cells = texts.iter().map(text).collect();
+            (Values::Texts(texts), cells)
+        }
+        8 => (Values::Texts(draws.iter().map(|draw| format!("state {draw}")).collect()), cells(Cell::good)),
+        _ => (Values::Doubles(draws.iter().map(|draw| *draw as f64 / 10.0).collect()), {
+            cells(|draw| Cell::good((draw as f64 / 10.0).to_bits()))
+        }),
+    }
 }
 
 fn apply(map: &mut Map, rows: Vec<(String, i64, Cell)>) -> Counts {
