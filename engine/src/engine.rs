@@ -23,6 +23,7 @@ use crate::ingest::Sources;
 use crate::jobs::Turns;
 use crate::limits;
 use crate::manifest::{Manifest, ManifestState, SourceState};
+use crate::planner::{self, DiskRoom};
 use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
 use crate::sample::Row;
@@ -400,14 +401,34 @@ impl Shared {
         // What waits in the queue, and the rest of two files, still has to find room in the log.
         let log_bytes_max =
             self.config.log_bytes_max.saturating_sub(limits::QUEUE_BYTES_MAX as u64 + 2 * limits::LOG_FILE_BYTES);
+        let log_bytes = self.log_bytes.load(Relaxed);
+        let room = planner::disk_room(self.disk_room(), log_bytes);
+        if room == DiskRoom::None {
+            return Err(no_room("the disk has no room for what a flush would write"));
+        }
         let health = self.health.read();
-        let fits =
-            memory < self.config.memory_budget / 2 && self.log_bytes.load(Relaxed) <= log_bytes_max && !health.log_full;
+        let fits = memory < self.config.memory_budget / 2
+            && log_bytes <= log_bytes_max
+            && !health.log_full
+            && room == DiskRoom::Enough;
         match &health.full {
             Some(error) if !fits => Err(error.clone()),
+            // Without threads nobody would flush while this writer waits.
+            None if !fits && !self.queue.is_served() => Err(no_room("a flush is due")),
             _ => Ok(fits),
         }
     }
+
+    /// Bytes of disk that segments may take.
+    pub fn disk_room(&self) -> u64 {
+        // A disk that does not say has room until a write fails.
+        let free = self.env.disk.free_bytes(&self.archive.dir).unwrap_or(u64::MAX);
+        free.saturating_sub(limits::DISK_RESERVE_BYTES)
+    }
+}
+
+fn no_room(why: &str) -> Error {
+    Error::new(ErrorKind::Exhausted, "writing failed", why, "free some space; writing resumes by itself")
 }
 
 impl Counters {

@@ -12,6 +12,9 @@ pub const TEXT_BYTES_MAX: usize = 32 * 1024;
 pub const METADATA_BYTES_MAX: usize = 4096;
 /// Most named states of one digital tag.
 pub const STATES_MAX: usize = 4096;
+/// Bytes of disk that writers leave alone, beside what the flush of the log will take: for the
+/// manifest, for `tags.parquet`, and for what others take meanwhile.
+pub const DISK_RESERVE_BYTES: u64 = 4 << 20;
 /// Bytes of the names of a digital tag's states together.
 pub const STATES_BYTES_MAX: usize = 256 << 10;
 /// Most tags of one archive; ids are positive 32-bit integers in Parquet.

@@ -250,6 +250,7 @@ impl Shared {
             age: born.map(|born| self.env.clock.monotonic().saturating_sub(born)),
             frozen: published.frozen.len(),
             log_full: self.log_full(),
+            disk_room: self.disk_room(),
         }
     }
 

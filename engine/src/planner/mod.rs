@@ -17,6 +17,8 @@ pub struct FlushFacts {
     pub frozen: usize,
     /// Whether the log found no room for a file more: a flush gives back those it has.
     pub log_full: bool,
+    /// Bytes of disk that segments may take.
+    pub disk_room: u64,
 }
 
 /// When to flush.
@@ -40,6 +42,27 @@ pub enum FlushDue {
     Active,
 }
 
+/// What a writer is to do as far as the disk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskRoom {
+    /// Go on.
+    Enough,
+    /// Wait for a flush, which frees log.
+    AfterFlush,
+    /// Give up: no flush helps.
+    None,
+}
+
+/// Whether the disk has room for more log. A segment takes at most about as many bytes as the log it
+/// comes from: while that fits on the disk, everything that was acknowledged can be flushed.
+pub fn disk_room(room: u64, log_bytes: u64) -> DiskRoom {
+    match log_bytes {
+        _ if log_bytes < room => DiskRoom::Enough,
+        0 => DiskRoom::None,
+        _ => DiskRoom::AfterFlush,
+    }
+}
+
 /// What is to be flushed now, if anything. Changes of tags fill the log, too, without a byte of
 /// memtable.
 pub fn flush_due(facts: FlushFacts, limits: FlushLimits) -> Option<FlushDue> {
@@ -47,6 +70,7 @@ pub fn flush_due(facts: FlushFacts, limits: FlushLimits) -> Option<FlushDue> {
         return Some(FlushDue::Frozen);
     }
     let due = facts.log_full
+        || (facts.log_bytes > 0 && facts.log_bytes >= facts.disk_room / 2)
         || facts.log_bytes >= limits.log_bytes
         || facts.active_bytes >= limits.memtable_bytes
         || facts.age.is_some_and(|age| age >= limits.age);
@@ -60,7 +84,8 @@ mod tests {
     #[test]
     fn a_flush_is_due_by_size_by_log_or_by_age() {
         let limits = FlushLimits { memtable_bytes: 100, log_bytes: 1000, age: 60 };
-        let idle = FlushFacts { active_bytes: 0, log_bytes: 999, age: None, frozen: 0, log_full: false };
+        let idle =
+            FlushFacts { active_bytes: 0, log_bytes: 999, age: None, frozen: 0, log_full: false, disk_room: 10_000 };
         assert_eq!(flush_due(idle, limits), None);
         assert_eq!(flush_due(FlushFacts { age: Some(59), active_bytes: 99, ..idle }, limits), None);
         for due in [
@@ -68,10 +93,19 @@ mod tests {
             FlushFacts { log_bytes: 1000, ..idle },
             FlushFacts { age: Some(60), ..idle },
             FlushFacts { log_full: true, ..idle },
+            FlushFacts { disk_room: 1998, ..idle },
         ] {
             assert_eq!(flush_due(due, limits), Some(FlushDue::Active), "{due:?}");
             assert_eq!(flush_due(FlushFacts { frozen: 1, ..due }, limits), Some(FlushDue::Frozen), "{due:?}");
         }
         assert_eq!(flush_due(FlushFacts { frozen: 1, ..idle }, limits), Some(FlushDue::Frozen));
+        assert_eq!(flush_due(FlushFacts { log_bytes: 0, disk_room: 0, ..idle }, limits), None);
+    }
+
+    #[test]
+    fn the_log_may_grow_while_a_flush_of_it_fits() {
+        assert_eq!(disk_room(100, 99), DiskRoom::Enough);
+        assert_eq!(disk_room(100, 100), DiskRoom::AfterFlush);
+        assert_eq!(disk_room(0, 0), DiskRoom::None);
     }
 }
