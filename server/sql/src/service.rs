@@ -19,8 +19,9 @@ use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
 use crate::growing;
+use crate::offsets::Offsets;
 use crate::session::Session;
-use crate::sorts::SortsOfSamples;
+use crate::sorts::{LimitsApart, SortsOfSamples};
 
 /// What queries may use.
 #[derive(Clone, Debug)]
@@ -95,9 +96,14 @@ impl SqlService {
 /// DataFusion's rules and ours: after sorts know how many rows they keep, and before filters that
 /// are filled while a plan runs are tied to its nodes.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
-    rules.insert(place, Arc::new(SortsOfSamples));
+    let mut rules = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        match rule.name() {
+            "EnsureRequirements" => rules.extend([Arc::new(Offsets::Ended) as _, rule, Arc::new(Offsets::Open) as _]),
+            "PushdownSort" => rules.extend([rule, Arc::new(LimitsApart) as _, Arc::new(SortsOfSamples) as _]),
+            _ => rules.push(rule),
+        }
+    }
     rules
 }
 
