@@ -18,7 +18,7 @@ use crate::check::SQL_NESTING_MAX;
 use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
-use crate::growing;
+use crate::growing::Growing;
 use crate::offsets::Offsets;
 use crate::session::Session;
 use crate::sorts::{LimitsApart, SortsOfSamples};
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// The state that each query starts from.
     pub(crate) state: SessionState,
+    /// Bounds what functions return.
+    pub(crate) growing: Growing,
 }
 
 impl SqlService {
@@ -66,8 +68,8 @@ impl SqlService {
         for function in functions::all() {
             state.register_udf(Arc::new(function))?;
         }
-        growing::bound(&mut state)?;
-        Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
+        let growing = Growing::new(&mut state, options.memory_limit, options.target_partitions)?;
+        Ok(SqlService { shared: Arc::new(Shared { engine, state, growing }) })
     }
 
     /// A session that sees all tags. Sessions do not share anything that one of them could change.
