@@ -15,6 +15,7 @@ mod functions;
 mod growing;
 mod idle;
 mod names;
+mod offsets;
 mod output;
 mod parameters;
 mod samples;

@@ -18,9 +18,10 @@ use crate::check::SQL_NESTING_MAX;
 use crate::counting::CountWithoutReading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
-use crate::growing;
+use crate::growing::Growing;
+use crate::offsets::Offsets;
 use crate::session::Session;
-use crate::sorts::SortsOfSamples;
+use crate::sorts::{LimitsApart, SortsOfSamples};
 
 /// What queries may use.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     /// The state that each query starts from.
     pub(crate) state: SessionState,
+    /// Bounds what functions return.
+    pub(crate) growing: Growing,
 }
 
 impl SqlService {
@@ -65,8 +68,8 @@ impl SqlService {
         for function in functions::all() {
             state.register_udf(Arc::new(function))?;
         }
-        growing::bound(&mut state)?;
-        Ok(SqlService { shared: Arc::new(Shared { engine, state }) })
+        let growing = Growing::new(&mut state, options.memory_limit, options.target_partitions)?;
+        Ok(SqlService { shared: Arc::new(Shared { engine, state, growing }) })
     }
 
     /// A session that sees all tags. Sessions do not share anything that one of them could change.
@@ -95,9 +98,14 @@ impl SqlService {
 /// DataFusion's rules and ours: after sorts know how many rows they keep, and before filters that
 /// are filled while a plan runs are tied to its nodes.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let place = rules.iter().position(|rule| rule.name() == "PushdownSort").map_or(rules.len(), |at| at + 1);
-    rules.insert(place, Arc::new(SortsOfSamples));
+    let mut rules = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        match rule.name() {
+            "EnsureRequirements" => rules.extend([Arc::new(Offsets::Ended) as _, rule, Arc::new(Offsets::Open) as _]),
+            "PushdownSort" => rules.extend([rule, Arc::new(LimitsApart) as _, Arc::new(SortsOfSamples) as _]),
+            _ => rules.push(rule),
+        }
+    }
     rules
 }
 

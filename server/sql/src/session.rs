@@ -15,6 +15,7 @@ use datafusion::sql::parser::Statement;
 use crate::check::{self, Checked};
 use crate::context::Reading;
 use crate::error::{SqlError, SqlErrorKind};
+use crate::growing;
 use crate::idle::Watched;
 use crate::names;
 use crate::output::{PlainStream, plain_schema};
@@ -106,7 +107,10 @@ impl Session {
         let parameters = parameters::of_plan(&logical)?;
         let logical = parameters::with_values(logical, &parameters, values)?;
         let schema = plain_schema(logical.schema().as_arrow());
-        let physical = state.create_physical_plan(&logical).await?;
+        self.shared.growing.bind(&mut state, growing::count_calls(&logical)?)?;
+        let optimized = state.optimize(&logical)?;
+        self.shared.growing.check_constants(&optimized)?;
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
         Ok(Planned { schema, physical, task: state.task_ctx() })
     }
 
@@ -114,6 +118,7 @@ impl Session {
         check_tables(state, &statement).await?;
         let plan = state.statement_to_plan(statement).await?;
         check::check_plan(&plan)?;
+        growing::count_calls(&plan)?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

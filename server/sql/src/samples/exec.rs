@@ -295,7 +295,9 @@ impl ExecutionPlan for SampleScanExec {
         let hints: Vec<_> = filters.filter(|filter| Predicate::over_tags(filter).is_some()).cloned().collect();
         // The filters stay where they are in any case.
         let result = FilterPushdownPropagation::all_unsupported(child_pushdown_result);
-        if phase != FilterPushdownPhase::Post || hints.is_empty() {
+        // A limit counts all rows, also those that the filter drops later.
+        let limited = self.plan.spec.limit.is_some() || self.plan.spec.limit_per_tag.is_some();
+        if phase != FilterPushdownPhase::Post || hints.is_empty() || limited {
             return Ok(result);
         }
         let node = SampleScanExec { hints, ..SampleScanExec::new((*self.plan).clone())? };
@@ -304,7 +306,7 @@ impl ExecutionPlan for SampleScanExec {
 
     fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
         // Turning the order round would choose other rows.
-        if self.plan.spec.limit.is_some() {
+        if self.plan.spec.limit.is_some() || self.plan.spec.limit_per_tag.is_some() {
             return Ok(SortOrderPushdownResult::Unsupported);
         }
         match order_of_time(&self.plan, order) {

@@ -10,8 +10,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use serde::{Deserialize, Serialize};
 use tagus_engine::TagTable;
-use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, TagSelection};
-use tagus_engine::segment::Columns;
+use tagus_engine::scan::{Order, QualitySet, ScanRequest, ScanSpec, ScanStatistics, TagSelection};
+use tagus_engine::segment::{Columns, ReadMetrics};
 use tagus_engine::status::Quality;
 use tagus_engine::tag::TagId;
 
@@ -26,6 +26,8 @@ const NAMES_COMPARED_MAX: usize = 10_000;
 /// Samples that a tag is taken to have where nobody counted them: what matters is that there are
 /// more samples than tags, so that joins hold the tags in memory and not the samples.
 const ROWS_A_TAG_GUESSED: usize = 10_000;
+/// Tags counted at once, after the first few.
+const TAGS_COUNTED_MAX: usize = 4096;
 /// Tag names shown in EXPLAIN.
 const NAMES_SHOWN_MAX: usize = 3;
 
@@ -152,8 +154,7 @@ fn columns(projection: &[usize]) -> Columns {
 }
 
 fn count(reading: &Reading, scan: &ScanRequest, counted: bool) -> Result<RowCount> {
-    if counted {
-        let found = reading.view.statistics(scan, Arc::default()).map_err(external)?;
+    if counted && let Some(found) = count_in_directories(reading, scan)? {
         return Ok(RowCount::Exact { rows: found.rows, first_time: found.first_time, last_time: found.last_time });
     }
     let tags = match &scan.tags {
@@ -161,6 +162,50 @@ fn count(reading: &Reading, scan: &ScanRequest, counted: bool) -> Result<RowCoun
         TagSelection::Ids(ids) => ids.len(),
     };
     Ok(RowCount::Guessed(tags.saturating_mul(ROWS_A_TAG_GUESSED)))
+}
+
+/// Counts where tag directories answer. Where they do not, the query is to read what it counts as
+/// any other: side by side, within its memory, seen in its metrics, and no more once it is dropped.
+fn count_in_directories(reading: &Reading, scan: &ScanRequest) -> Result<Option<ScanStatistics>> {
+    if !scan.qualities.is_all() || cuts_segments(reading, scan) {
+        return Ok(None);
+    }
+    let ids: Vec<TagId> = match &scan.tags {
+        TagSelection::All => reading.tags.iter().map(|tag| tag.id).collect(),
+        TagSelection::Ids(ids) => ids.clone(),
+    };
+    let metrics = Arc::<ReadMetrics>::default();
+    let mut found = ScanStatistics::default();
+    let (mut rest, mut width) = (ids.as_slice(), 1);
+    // Late samples are not seen from afar: the first few tags that have some end the count.
+    while !rest.is_empty() {
+        let (tags, later) = rest.split_at(width.min(rest.len()));
+        let tags = TagSelection::Ids(tags.to_vec());
+        let request = ScanRequest { from: scan.from, to: scan.to, ..ScanRequest::of(tags) };
+        let counted = reading.view.statistics(&request, Arc::clone(&metrics)).map_err(external)?;
+        if metrics.pages_read() > 0 {
+            return Ok(None);
+        }
+        found.rows += counted.rows;
+        found.first_time = [found.first_time, counted.first_time].into_iter().flatten().min();
+        found.last_time = found.last_time.max(counted.last_time);
+        (rest, width) = (later, (width * 4).min(TAGS_COUNTED_MAX));
+    }
+    Ok(Some(found))
+}
+
+/// Whether the times asked for begin or end within a segment that may have rows of the tags.
+fn cuts_segments(reading: &Reading, scan: &ScanRequest) -> bool {
+    reading.engine.segments().iter().any(|meta| {
+        let tags = meta.first_tag..=meta.last_tag;
+        let asked = match &scan.tags {
+            TagSelection::All => true,
+            TagSelection::Ids(ids) => ids.iter().any(|id| tags.contains(id)),
+        };
+        let meets = meta.first_time <= scan.to && meta.last_time >= scan.from;
+        let inside = meta.first_time >= scan.from && meta.last_time <= scan.to;
+        asked && meets && !inside
+    })
 }
 
 fn sorted(selection: &TagSelection, tags: &TagTable) -> Sorted {

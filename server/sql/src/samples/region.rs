@@ -4,15 +4,20 @@
 //! whether it holds no other. Regions are boxes (tags × one time range × qualities), so AND is
 //! exact and OR is exact only where the boxes differ along one side and leave no gap.
 
+use std::sync::LazyLock;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 use tagus_engine::status::Quality;
 
 use super::predicate;
+use crate::output::ZONE;
 
 /// A day in nanoseconds.
 const DAY: i64 = 86_400_000_000_000;
+/// The type of the column `time`.
+static TIME: LazyLock<DataType> = LazyLock::new(crate::output::time_type);
 
 /// A box of samples.
 #[derive(Clone, PartialEq, Debug)]
@@ -238,7 +243,11 @@ fn of_comparison(left: &Expr, op: Operator, right: &Expr) -> Bound {
         return Bound::nothing();
     }
     if let Some(unit) = time_unit(side) {
-        return of_time(unit, op, literal);
+        // The planner compares like with like; where it does not, nothing is known.
+        return match unit_of(&literal.data_type()) {
+            Some(same) if same == unit => of_time(unit, op, literal),
+            _ => Bound::unknown(),
+        };
     }
     if let Some(width) = bin_width(side) {
         return of_bin(width, op, literal);
@@ -266,15 +275,23 @@ fn range(op: Operator, literal: i64) -> Option<(i64, i64)> {
     }
 }
 
-/// `time`, or a cast of it to a coarser unit, in nanoseconds a unit. Zones do not matter: the
-/// column's is UTC, and so is the wall clock of a timestamp without one.
+/// The type of `time`, or of a cast directly of it to a type whose instants are known: a timestamp of
+/// any zone is the same instant, one without a zone is UTC's wall clock, an integer is nanoseconds.
+/// A cast of a cast is something else: a wall clock may become another zone's, or a number one of
+/// other units.
+fn time_type(expr: &Expr) -> Option<&DataType> {
+    let (inner, to) = match expr {
+        Expr::Column(column) if column.name == "time" => return Some(&TIME),
+        Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+        _ => return None,
+    };
+    matches!(&**inner, Expr::Column(column) if column.name == "time").then_some(to)
+}
+
+/// `time`, or a cast directly of it, in nanoseconds a unit.
 fn time_unit(expr: &Expr) -> Option<i64> {
-    match expr {
-        Expr::Column(column) if column.name == "time" => Some(1),
-        Expr::Cast(cast) => time_unit(&cast.expr).filter(|unit| *unit == 1).and(unit_of(cast.field.data_type())),
-        Expr::TryCast(cast) => time_unit(&cast.expr).filter(|unit| *unit == 1).and(unit_of(cast.field.data_type())),
-        _ => None,
-    }
+    time_type(expr).and_then(unit_of)
 }
 
 fn unit_of(data_type: &DataType) -> Option<i64> {
@@ -288,24 +305,33 @@ fn unit_of(data_type: &DataType) -> Option<i64> {
     }
 }
 
+/// Whether it is a timestamp in nanoseconds whose wall clock is UTC's.
+fn is_utc(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => zone.as_deref().is_none_or(|zone| zone == ZONE),
+        _ => false,
+    }
+}
+
 /// `date_trunc(..., time)` or `date_bin(..., time, ...)`: how far, in nanoseconds, its result can be
 /// from the time at most.
 fn bin_width(expr: &Expr) -> Option<i64> {
     let Expr::ScalarFunction(call) = expr else { return None };
     let [Expr::Literal(width, _), time, ..] = call.args.as_slice() else { return None };
-    time_unit(time).filter(|unit| *unit == 1)?;
-    match (call.name(), width) {
-        ("date_trunc", _) => Some(366 * DAY),
+    time_type(time).filter(|data_type| is_utc(data_type))?;
+    let width = match (call.name(), width) {
+        ("date_trunc", _) => 366 * DAY,
         ("date_bin", ScalarValue::IntervalMonthDayNano(Some(width))) => {
             let days = i64::from(width.months).checked_mul(31)?.checked_add(i64::from(width.days))?;
-            days.checked_mul(DAY)?.checked_add(width.nanoseconds)
+            days.checked_mul(DAY)?.checked_add(width.nanoseconds)?
         }
         ("date_bin", ScalarValue::IntervalDayTime(Some(width))) => {
             let millis = i64::from(width.milliseconds).checked_mul(1_000_000)?;
-            i64::from(width.days).checked_mul(DAY)?.checked_add(millis)
+            i64::from(width.days).checked_mul(DAY)?.checked_add(millis)?
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    (width > 0).then_some(width)
 }
 
 /// The times whose bins compare as they should lie that much around the bins.

@@ -61,6 +61,26 @@ fn coarser_units_are_covered_and_checked_again() {
 }
 
 #[test]
+fn a_cast_of_a_cast_is_not_the_time() {
+    let zone = |zone: &str| DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
+    let clock = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    let berlin = |literal| lit(ScalarValue::TimestampNanosecond(Some(literal), Some("Europe/Berlin".into())));
+    assert!(Bound::of(&cast(col("time"), zone("Europe/Berlin")).gt(berlin(5))).exact, "the same instant");
+    let twice = cast(cast(col("time"), clock), zone("Europe/Berlin"));
+    assert!(!Bound::of(&twice.clone().gt(berlin(5))).helps());
+    let millis = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let number = cast(cast(col("time"), DataType::Int64), millis);
+    assert!(!Bound::of(&number.gt(lit(ScalarValue::TimestampMillisecond(Some(5), None)))).helps());
+    let minute = lit(ScalarValue::new_interval_mdn(0, 0, 60 * SECOND));
+    let bin = |of: Expr| datafusion::functions::datetime::expr_fn::date_bin(minute.clone(), of, time(0));
+    assert!(Bound::of(&bin(col("time")).eq(time(60))).helps());
+    assert!(!Bound::of(&bin(twice).eq(berlin(60))).helps());
+    let backwards = lit(ScalarValue::new_interval_mdn(0, 0, -60 * SECOND));
+    let bin = datafusion::functions::datetime::expr_fn::date_bin(backwards, col("time"), time(0));
+    assert!(!Bound::of(&bin.eq(time(60))).helps());
+}
+
+#[test]
 fn or_is_exact_where_one_side_of_the_box_differs() {
     let early = || col("time").lt(time(5));
     let exact = |filter: Expr| Bound::of(&filter).exact;

@@ -161,7 +161,10 @@ impl Fixture {
 
     pub(super) async fn error(&self, sql: &str) -> SqlError {
         let error = match self.session().query(sql).await {
-            Ok(result) => collect(result).await.map(|_| ()).expect_err(sql),
+            Ok(result) => {
+                let shown = |rows: Vec<RecordBatch>| lines(&rows).join("; ").chars().take(200).collect::<String>();
+                collect(result).await.map(shown).expect_err(sql)
+            }
             Err(error) => error,
         };
         let text = error.to_string();

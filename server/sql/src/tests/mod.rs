@@ -3,6 +3,7 @@
 mod errors;
 mod fixture;
 mod model;
+mod orders;
 mod parameters;
 mod planning;
 mod resources;

@@ -20,13 +20,13 @@ impl Rng {
         (self.0 >> 11) % bound
     }
 
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[usize::try_from(self.below(items.len() as u64)).unwrap()]
     }
 }
 
 const STATUSES: [u32; 6] = [0, 0, 0x4000_0000, 0x4095_0000, 0x8000_0000, 0x8089_0000];
-const TAGS: [&str; 7] = ["z.flow", "a.flow", "a.level", "Pump'1", "b.state", "b.note", "b.count"];
+pub(super) const TAGS: [&str; 7] = ["z.flow", "a.flow", "a.level", "Pump'1", "b.state", "b.note", "b.count"];
 const ROWS: i64 = 400;
 const BIG: i64 = 9_007_199_254_740_993;
 
@@ -34,7 +34,7 @@ const BIG: i64 = 9_007_199_254_740_993;
 type Shown = (Option<f64>, Option<String>);
 
 /// One tag of each kind, with samples a second apart, and what SQL shows of them.
-fn fill(fixture: &Fixture, rng: &mut Rng) -> Vec<Sample> {
+pub(super) fn fill(fixture: &Fixture, rng: &mut Rng) -> Vec<Sample> {
     let mut all = Vec::new();
     for name in TAGS {
         let tag_type = match name {
@@ -110,17 +110,23 @@ fn split(values: Values, at: usize) -> (Values, Values) {
     }
 }
 
-/// A condition in SQL and what it means.
+/// A condition in SQL and what it means: true, false or NULL.
 struct Condition {
     sql: String,
-    holds: Box<dyn Fn(&Sample) -> bool>,
+    holds: Holds,
 }
 
+type Holds = Box<dyn Fn(&Sample) -> Option<bool>>;
+
 fn condition(sql: impl Into<String>, holds: impl Fn(&Sample) -> bool + 'static) -> Condition {
+    unsure(sql, move |s| Some(holds(s)))
+}
+
+fn unsure(sql: impl Into<String>, holds: impl Fn(&Sample) -> Option<bool> + 'static) -> Condition {
     Condition { sql: sql.into(), holds: Box::new(holds) }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
@@ -143,7 +149,7 @@ fn atom(rng: &mut Rng) -> Condition {
     let other = (*rng.pick(&TAGS)).to_owned();
     let (time, iso_time) = a_time(rng);
     let (end, iso_end) = a_time(rng);
-    match rng.below(24) {
+    match rng.below(48) {
         0 => condition(format!("tag = {}", quoted(&tag)), move |s| s.tag == tag),
         1 => condition(format!("tag <> {}", quoted(&tag)), move |s| s.tag != tag),
         2 => condition(format!("tag IN ({}, {}, 'none')", quoted(&tag), quoted(&other)), move |s| {
@@ -188,8 +194,86 @@ fn atom(rng: &mut Rng) -> Condition {
             let sql = format!("date_bin(INTERVAL '7 seconds', time, TIMESTAMP '2026-01-01') >= '{}'", iso(bin));
             condition(sql, move |s| s.time - (s.time - T0).rem_euclid(7 * SECOND) >= bin)
         }
-        22 => condition("value > 0.5", |s| s.value.is_some_and(|v| v > 0.5)),
-        _ => condition("text = 'Open'", |s| s.text.as_deref() == Some("Open")),
+        22 => unsure("value > 0.5", |s| s.value.map(|v| v > 0.5)),
+        23 => unsure("text = 'Open'", |s| s.text.as_deref().map(|text| text == "Open")),
+        24..30 => an_atom_of_casts(rng, time),
+        30..34 => an_atom_of_bins(time),
+        kind => an_atom_of_words(rng, kind, tag, time, &iso_time, end, &iso_end),
+    }
+}
+
+/// Casts of `time`, which keep the instant, drop digits, or give something that is no instant.
+fn an_atom_of_casts(rng: &mut Rng, time: i64) -> Condition {
+    let shown = iso(time);
+    match rng.below(9) {
+        // The number of nanoseconds, taken for one of milliseconds.
+        0 => condition(
+            format!("CAST(CAST(time AS BIGINT) AS TIMESTAMP(3)) > arrow_cast({time}, 'Timestamp(Millisecond, None)')"),
+            move |s| s.time > time,
+        ),
+        1 => condition(format!("CAST(time AS BIGINT) <= {time}"), move |s| s.time <= time),
+        2 => condition(format!("time AT TIME ZONE 'Europe/Berlin' >= TIMESTAMPTZ '{shown}'"), move |s| s.time >= time),
+        3 => condition(format!("arrow_cast(time, 'Timestamp(ns, \"Europe/Berlin\")') < '{shown}'"), move |s| {
+            s.time < time
+        }),
+        4 => {
+            let second = time - time.rem_euclid(SECOND);
+            condition(format!("CAST(CAST(time AS TIMESTAMP(0)) AS TIMESTAMP(9)) <= '{}'", iso(second)), move |s| {
+                s.time - s.time.rem_euclid(SECOND) <= second
+            })
+        }
+        5 => condition("CAST(CAST(time AS DATE) AS TIMESTAMP) = '2026-01-01'", |s| s.time >= T0),
+        6 => condition("time::date > DATE '2025-12-31'", |_| true),
+        7 => condition(format!("time::timestamp > '{}'", shown.trim_end_matches('Z')), move |s| s.time > time),
+        _ => condition(
+            format!("TRY_CAST(time AS TIMESTAMP(3)) >= to_timestamp_millis({})", time / 1_000_000),
+            move |s| s.time / 1_000_000 >= time / 1_000_000,
+        ),
+    }
+}
+
+/// Bins of `time` taken for another zone's clock, which is an hour ahead in January.
+fn an_atom_of_bins(time: i64) -> Condition {
+    const HOUR: i64 = 3600 * SECOND;
+    let bin = |time: i64| time - time.rem_euclid(60 * SECOND);
+    let sql = format!(
+        "date_bin(INTERVAL '1 minute', time::timestamp AT TIME ZONE 'Europe/Berlin') = arrow_cast({}, 'Timestamp(ns, \"Europe/Berlin\")')",
+        bin(time) - HOUR
+    );
+    condition(sql, move |s| bin(s.time) == bin(time))
+}
+
+/// Words, statuses and their negations.
+fn an_atom_of_words(
+    rng: &mut Rng,
+    kind: u64,
+    tag: String,
+    time: i64,
+    iso_time: &str,
+    end: i64,
+    iso_end: &str,
+) -> Condition {
+    let known = STATUSES[usize::try_from(rng.below(STATUSES.len() as u64)).unwrap()];
+    match kind {
+        34 => condition(format!("tag NOT IN ({}, 'none')", quoted(&tag)), move |s| s.tag != tag),
+        35 => unsure(format!("tag NOT IN ({}, NULL)", quoted(&tag)), move |s| (s.tag == tag).then_some(false)),
+        36 => condition("tag LIKE 'a\\.%' ESCAPE '\\'", |s| s.tag.starts_with("a.")),
+        37 => condition("tag ILIKE 'PUMP''_'", |s| s.tag == "Pump'1"),
+        38 => unsure("quality NOT IN ('bad', NULL)", |s| (s.quality() == "bad").then_some(false)),
+        39 => unsure(format!("time IN ('{iso_time}', NULL, '{iso_end}')"), move |s| {
+            (s.time == time || s.time == end).then_some(true)
+        }),
+        40 => unsure("time > NULL", |_| None),
+        41 => condition(format!("status IN (0, {known})"), move |s| s.status == 0 || s.status == known),
+        42 => condition(format!("status <> {known}"), move |s| s.status != known),
+        43 => condition(format!("{known} > status"), move |s| s.status < known),
+        44 => condition(format!("status BETWEEN 1 AND {known}"), move |s| (1..=known).contains(&s.status)),
+        45 => condition(
+            format!("CASE WHEN quality = 'bad' THEN tag = {} ELSE time > '{iso_time}' END", quoted(&tag)),
+            move |s| if s.quality() == "bad" { s.tag == tag } else { s.time > time },
+        ),
+        46 => condition("(quality IS DISTINCT FROM 'good')", |s| s.quality() != "good"),
+        _ => condition("tag || quality LIKE '%flowgood'", |s| s.tag.ends_with("flow") && s.quality() == "good"),
     }
 }
 
@@ -198,10 +282,18 @@ fn tree(rng: &mut Rng, depth: u32) -> Condition {
         return atom(rng);
     }
     let (a, b) = (tree(rng, depth - 1), tree(rng, depth - 1));
-    if rng.below(2) == 0 {
-        condition(format!("({} AND {})", a.sql, b.sql), move |s| (a.holds)(s) && (b.holds)(s))
-    } else {
-        condition(format!("({} OR {})", a.sql, b.sql), move |s| (a.holds)(s) || (b.holds)(s))
+    match rng.below(5) {
+        0 => unsure(format!("(NOT {})", a.sql), move |s| (a.holds)(s).map(|holds| !holds)),
+        1 | 2 => unsure(format!("({} AND {})", a.sql, b.sql), move |s| match ((a.holds)(s), (b.holds)(s)) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }),
+        _ => unsure(format!("({} OR {})", a.sql, b.sql), move |s| match ((a.holds)(s), (b.holds)(s)) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        }),
     }
 }
 
@@ -216,9 +308,9 @@ async fn filters_let_through_what_they_say() {
     let mut rng = Rng::new(seed);
     let fixture = Fixture::new();
     let all = fill(&fixture, &mut rng);
-    for round in 0..250 {
+    for round in 0..600 {
         let condition = tree(&mut rng, 3);
-        let mut wanted: Vec<Sample> = all.iter().filter(|s| (condition.holds)(s)).cloned().collect();
+        let mut wanted: Vec<Sample> = all.iter().filter(|s| (condition.holds)(s) == Some(true)).cloned().collect();
         wanted.sort_by(by_tag_and_time);
         let sql = format!("SELECT * FROM samples WHERE {} ORDER BY tag, time", condition.sql);
         let found = fixture.samples(&sql).await;
@@ -247,7 +339,7 @@ async fn the_newest_rows_come_first() {
         let limit = usize::try_from(rng.below(30)).unwrap();
         let skip = usize::try_from(rng.below(3)).unwrap();
         let condition = tree(&mut rng, 1);
-        let mut wanted: Vec<Sample> = all.iter().filter(|s| (condition.holds)(s)).cloned().collect();
+        let mut wanted: Vec<Sample> = all.iter().filter(|s| (condition.holds)(s) == Some(true)).cloned().collect();
         wanted.sort_by(|a, b| b.time.cmp(&a.time).then(a.tag.cmp(&b.tag)));
         let wanted: Vec<Sample> = wanted.into_iter().skip(skip).take(limit).collect();
         let sql = format!(

@@ -97,8 +97,8 @@ async fn counts_and_times_are_known_without_reading() {
             "300000 | 2026-01-01T00:00:00Z | 2026-01-04T11:19:59Z",
         ),
         ("SELECT count(tag), count(status) FROM samples WHERE tag IN ('b', 'c')", "2000 | 2000"),
-        ("SELECT max(time) FROM samples WHERE tag = 'c' AND time < '2026-01-01T00:00:05Z'", "2026-01-01T00:00:04Z"),
-        ("SELECT count(*) FROM samples WHERE quality = 'bad'", "0"),
+        ("SELECT max(time) FROM samples WHERE tag = 'c' AND time < '2027-01-01'", "2026-01-01T00:16:39Z"),
+        ("SELECT count(*) FROM samples WHERE time BETWEEN '2026-01-01' AND '2026-01-09'", "302000"),
     ];
     for (sql, row) in queries {
         let plan = fixture.plan_text(sql).await;
@@ -113,6 +113,34 @@ async fn counts_and_times_are_known_without_reading() {
         fixture.table("SELECT tag, count(*) FROM samples GROUP BY tag ORDER BY tag").await,
         ["a | 300000", "b | 1000", "c | 1000"]
     );
+}
+
+#[tokio::test]
+async fn a_count_that_reads_pages_is_a_query_like_any_other() {
+    let fixture = plant();
+    fixture.tag("mixed", TagType::Float64);
+    let times: Vec<i64> = (0..50_000).map(|i| T0 + i * SECOND).collect();
+    let statuses: Vec<u32> = (0..50_000).map(|i| if i % 2 == 0 { 0 } else { 0x8000_0000 }).collect();
+    fixture.write("mixed", &times, Values::Doubles(vec![1.0; 50_000]), &statuses);
+    fixture.engine.flush().unwrap();
+    // Late samples of `b`, between those that are in a segment.
+    fixture.write("b", &[T0 + 1, T0 + SECOND + 1], Values::Doubles(vec![0.5, 1.5]), &[]);
+    fixture.engine.flush().unwrap();
+    for (condition, count) in [
+        ("tag = 'mixed' AND quality = 'bad'", "25000"),
+        ("tag = 'a' AND time < '2026-01-01T01:00:00Z'", "3600"),
+        ("tag = 'b'", "1002"),
+    ] {
+        let sql = format!("SELECT count(*), max(time) > min(time) FROM samples WHERE {condition}");
+        let plan = fixture.plan_text(&sql).await;
+        assert!(plan.contains("SampleScanExec"), "{sql}: {plan}");
+        let plan = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await).join("\n");
+        assert!(metric(&plan, "pages_read") > 0, "{sql}: {plan}");
+        assert_eq!(fixture.table(&sql).await, [format!("{count} | true")], "{sql}");
+    }
+    let bad = "SELECT count(*) FROM samples WHERE tag = 'a' AND quality = 'bad'";
+    let plan = lines(&fixture.rows_here(&format!("EXPLAIN ANALYZE {bad}")).await).join("\n");
+    assert!(plan.contains("pages_read=0"), "directories say that there is none: {plan}");
 }
 
 #[tokio::test]

@@ -67,24 +67,113 @@ async fn a_dropped_query_gives_everything_back() {
     assert_eq!(std::fs::read_dir(fixture.spill_dir()).unwrap().count(), 1, "one folder of this process");
 }
 
-#[tokio::test]
-async fn functions_do_not_return_more_than_memory() {
-    let fixture = plant(64 << 20, 1 << 30);
-    for sql in [
+/// A list of `count` times the same expression, each under a name of its own.
+fn columns(expression: &str, count: usize) -> String {
+    (0..count).map(|i| format!("{expression} AS c{i}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `expression` over the column `{}` of itself, so many times; it begins as `first`. Each column has
+/// a name of its own: DataFusion takes a projection of itself for one.
+fn nested(first: &str, expression: &str, depth: usize) -> String {
+    (0..depth).fold(format!("SELECT {first} AS x0"), |inner, i| {
+        format!("SELECT {} AS x{} FROM ({inner})", expression.replace("{}", &format!("x{i}")), i + 1)
+    })
+}
+
+fn attacks() -> Vec<String> {
+    let mut attacks: Vec<String> = [
         "SELECT repeat('x', 2000000000)",
         "SELECT repeat(tag, 1000000) FROM samples",
         "SELECT lpad(tag, 1000000000, 'x') FROM samples",
         "SELECT rpad('a', 2000000000)",
         "SELECT replace(repeat('a', 65536), 'a', repeat('b', 65536))",
         "SELECT regexp_replace(repeat('a', 65536), 'a', repeat('b', 65536), 'g')",
-    ] {
-        let error = fixture.error(sql).await;
-        assert_eq!(error.kind(), SqlErrorKind::Resources, "{sql}: {error}");
+        "SELECT regexp_replace(repeat('a', 60000), 'a', '\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0', 'g')",
+        "SELECT repeat('x', 60000) || tag FROM samples",
+        "SELECT repeat('x', 60000), time FROM samples",
+        "SELECT CASE WHEN value > 5 THEN repeat('x', 60000) ELSE '' END FROM samples",
+        "SELECT coalesce(text, repeat('x', 60000)) FROM samples",
+        "SELECT s.x FROM samples CROSS JOIN (SELECT repeat('x', 60000) x) s",
+        "SELECT overlay(repeat('x', 60000) placing tag from 1) FROM samples",
+        "SELECT left(repeat('x', 60000), status + 60000) FROM samples",
+        "SELECT array_to_string(make_array(tag, tag, tag), repeat('x', 30000)) FROM samples",
+        "SELECT concat_ws(repeat('x', 30000), tag, tag, tag) FROM samples",
+        "SELECT string_to_array(repeat('x', 60000) || tag, 'x') FROM samples",
+        "SELECT array_append(string_to_array(repeat('x,', 10000), ','), tag) FROM samples",
+        "SELECT to_char(time, repeat('%c', 30000)) FROM samples",
+        "SELECT string_agg(repeat(tag, 1000), '') FROM samples",
+        "SELECT array_agg(repeat(tag, 1000)) FROM samples",
+    ]
+    .map(str::to_owned)
+    .into();
+    attacks.extend([
+        format!("SELECT {}", columns("repeat('x', 100000000)", 200)),
+        format!("SELECT {} FROM samples", columns("repeat(tag, 2000)", 200)),
+        format!("SELECT {} FROM samples", columns("repeat(tag, 2000) || tag", 200)),
+        nested("'xxxxxxxx'", "{} || {}", 30),
+        nested("'xxxxxxxx'", "concat({}, {})", 30),
+        nested("'xxxxxxxx'", "concat_ws('', {}, {})", 30),
+        nested("'xxxxxxxx'", "replace({}, 'x', 'xx')", 30),
+        nested("make_array(1, 2, 3)", "array_concat({}, {})", 30),
+        nested("make_array(1, 2, 3)", "{} || {}", 30),
+        nested("make_array(1, 2, 3)", "make_array({}, {})", 25),
+        format!("SELECT {} FROM samples", columns(&format!("'{}'", "y".repeat(1000)), 200)),
+    ]);
+    attacks
+}
+
+#[tokio::test]
+async fn functions_do_not_return_more_than_memory() {
+    let fixture = plant(64 << 20, 1 << 30);
+    for sql in attacks() {
+        let start: String = sql.chars().take(120).collect();
+        println!("{start}");
+        let error = fixture.error(&sql).await;
+        assert_eq!(error.kind(), SqlErrorKind::Resources, "{start}: {error}");
     }
     assert_eq!(fixture.error("SELECT generate_series(1, 10000000000)").await.kind(), SqlErrorKind::NotFound);
+    for sql in [
+        "SELECT array_agg(value) OVER (ORDER BY time) FROM samples",
+        "SELECT string_agg(tag, '') OVER (PARTITION BY tag) FROM samples",
+        "SELECT struct(tag, tag) FROM samples",
+        "SELECT ROW(1, 2)",
+    ] {
+        assert_ne!(fixture.error(sql).await.kind(), SqlErrorKind::Internal, "{sql}");
+    }
+    given_back(&fixture).await;
+}
+
+#[tokio::test]
+async fn ordinary_strings_are_made() {
+    let fixture = plant(64 << 20, 1 << 30);
+    for (sql, row) in [
+        ("SELECT lpad('7', 3, '0'), repeat('ab', 2), replace('aXa', 'X', 'y')", "007 | abab | aya"),
+        ("SELECT concat('a', NULL, 'b'), concat_ws('-', 'a', NULL, 'b'), 'a' || NULL, 'a' || 1", "ab | a-b |  | a1"),
+        (
+            "SELECT substring('abcdef' from 2 for 3), overlay('abc' placing 'X' from 2), left('abc', 2)",
+            "bcd | aXc | ab",
+        ),
+        (
+            "SELECT ARRAY[1, 2] || 3, array_to_string(ARRAY['a', 'b'], ','), ARRAY['x'] || ARRAY['y']",
+            "[1, 2, 3] | a,b | [x, y]",
+        ),
+        ("SELECT count(*) FROM (SELECT tag || '/' || quality AS x FROM samples) WHERE x = 'a/good'", "300000"),
+        ("SELECT max(length(concat(tag, ' of ', quality, ': ', value))) FROM samples", "19"),
+        ("SELECT string_agg(q, ',') FROM (SELECT DISTINCT quality q FROM samples)", "good"),
+    ] {
+        assert_eq!(fixture.table(sql).await, [row], "{sql}");
+    }
+    let schema = fixture.session().schema_of("SELECT tag || 'x', concat(tag, 'y') FROM samples").await.unwrap();
+    assert_eq!(schema.field(0).name(), "samples.tag || Utf8(\"x\")");
+    let many = columns("concat(tag, ' ', quality)", 40);
     assert_eq!(
-        fixture.table("SELECT lpad('7', 3, '0'), repeat('ab', 2), replace('aXa', 'X', 'y')").await,
-        ["007 | abab | aya"]
+        fixture
+            .rows(&format!("SELECT {many} FROM samples LIMIT 9000"))
+            .await
+            .iter()
+            .map(|b| b.num_rows())
+            .sum::<usize>(),
+        9000
     );
     assert_eq!(lines(&fixture.rows_here("SELECT count(*) FROM generate_series(1, 10)").await), ["10"]);
 }
