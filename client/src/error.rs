@@ -215,7 +215,7 @@ mod tests {
     fn io_errors_lose_their_numbers() {
         assert_eq!(io_words(&io::Error::from_raw_os_error(21)), "Is a directory");
         assert_eq!(io_words(&io::Error::from_raw_os_error(111)), "connection refused");
-        let wrapped = io::Error::new(io::ErrorKind::Other, io::Error::from_raw_os_error(104));
+        let wrapped = io::Error::other(io::Error::from_raw_os_error(104));
         assert_eq!(root_cause(&wrapped), "Connection reset by peer");
     }
 }
