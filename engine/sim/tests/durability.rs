@@ -243,8 +243,9 @@ fn a_log_of_tag_changes_alone_is_flushed() {
     let (engine, _) = open(&sim);
     engine.create_tags(vec![TagSpec::new("mode", TagType::Digital)]).expect("a new tag");
     assert!(!engine.job_step().expect("a healthy disk"), "nothing is due");
-    for round in 0..24 {
-        let states = (0..128).map(|code| (code, Arc::from(format!("{code}-{round:0>LONG$}").as_str()))).map(shorten);
+    for round in 0..400 {
+        // All states of a tag together may take 256 KiB.
+        let states = (0..128).map(|code| (code, Arc::from(format!("{code:0>3}-{round:0>1996}").as_str())));
         let change = TagChange { states: Some(states.collect()), ..TagChange::default() };
         engine.update_tag("mode", change).expect("room in the log");
     }
@@ -252,11 +253,6 @@ fn a_log_of_tag_changes_alone_is_flushed() {
     assert!(engine.job_step().expect("a healthy disk"), "{before} bytes of log are unflushed");
     assert!(engine.status().log_bytes < before / 2);
     assert!(!engine.job_step().expect("a healthy disk"), "nothing more is due");
-}
-
-/// The longest name that a state may have.
-fn shorten((code, name): (i64, Arc<str>)) -> (i64, Arc<str>) {
-    (code, Arc::from(&name[..name.len().min(LONG)]))
 }
 
 #[test]

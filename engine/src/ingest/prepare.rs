@@ -109,6 +109,11 @@ pub(crate) fn missing_tags(batch: &Batch, tags: &TagTable, rules: Rules) -> Vec<
                     missing.see(name, i..i + 1, block, tags);
                 }
             }
+            Shape::Series { tag: TagRef::Name(name), times } if times.is_empty() => {
+                if let Some(at) = missing.add(name, tags) {
+                    missing.specs[at].1 = missing.specs[at].1.or(kind_of(&block.values));
+                }
+            }
             Shape::Series { tag: TagRef::Name(name), times } => {
                 let possible: Vec<usize> =
                     (0..times.len()).filter(|i| check_time(times[*i], false, rules).is_ok()).collect();
@@ -129,22 +134,37 @@ struct Missing<'a> {
 }
 
 impl<'a> Missing<'a> {
+    /// The place of a name that is missing and can be.
+    fn add(&mut self, name: &'a str, tags: &TagTable) -> Option<usize> {
+        let folded = name.to_lowercase();
+        if let Some(at) = self.by_name.get(&folded) {
+            return Some(*at);
+        }
+        if tags.find(name).is_some() || check_name(name).is_err() {
+            return None;
+        }
+        self.specs.push((name, None));
+        self.by_name.insert(folded, self.specs.len() - 1);
+        Some(self.specs.len() - 1)
+    }
+
     /// Learns from `samples` of a block what type the tag of this name would have.
     fn see(&mut self, name: &'a str, samples: impl Iterator<Item = usize>, block: &Block, tags: &TagTable) {
-        let folded = name.to_lowercase();
-        let at = match self.by_name.get(&folded) {
-            Some(at) => *at,
-            None if tags.find(name).is_some() || check_name(name).is_err() => return,
-            None => {
-                self.specs.push((name, None));
-                self.by_name.insert(folded, self.specs.len() - 1);
-                self.specs.len() - 1
-            }
-        };
+        let Some(at) = self.add(name, tags) else { return };
         if self.specs[at].1.is_none() {
             let good = samples.filter(|i| !status(block, *i).is_bad());
             self.specs[at].1 = good.filter_map(|i| input(&block.values, i)).find_map(|value| type_of(&value));
         }
+    }
+}
+
+/// The type of a tag that a series without samples declares.
+fn kind_of(values: &Values) -> Option<TagType> {
+    match values {
+        Values::Doubles(_) | Values::Integers(_) => Some(TagType::Float64),
+        Values::Booleans(_) => Some(TagType::Bool),
+        Values::Texts(_) => Some(TagType::Text),
+        Values::None => None,
     }
 }
 
@@ -155,10 +175,9 @@ pub(crate) fn prepare(batch: &Batch, tags: &TagTable, rules: Rules) -> Prepared 
     let mut base = 0;
     for block in &batch.blocks {
         let rows = block.shape.len();
-        if let Some(done) = plain_series(block, tags, rules) {
-            out.blocks.push(done);
-        } else {
-            prepare_block(block, base, tags, rules, &mut out);
+        match plain_series(block, tags, rules).filter(|_| rows > 0) {
+            Some(done) => out.blocks.push(done),
+            None => prepare_block(block, base, tags, rules, &mut out),
         }
         name_handles(&block.shape, tags, &mut out.handles);
         base += rows;

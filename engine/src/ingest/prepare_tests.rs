@@ -146,3 +146,26 @@ fn a_reason_that_repeats_is_kept_once() {
     assert_eq!(rejections.len(), 3);
     assert!(rejections.iter().all(|r| Arc::ptr_eq(&r.reason, &rejections[0].reason)));
 }
+
+#[test]
+fn a_series_without_samples_declares_its_tag() {
+    let declare = |name: &str, values| Block {
+        shape: Shape::Series { tag: TagRef::Name(name.into()), times: vec![] },
+        values,
+        statuses: vec![],
+    };
+    let blocks = vec![
+        declare("word", Values::Texts(vec![])),
+        declare("switch", Values::Booleans(vec![])),
+        declare("number", Values::Doubles(vec![])),
+        declare("THERE", Values::Texts(vec![])),
+    ];
+    let batch = Batch { blocks };
+    let tags = table(&[("there", TagType::Int64)]);
+    let missing: Vec<(String, TagType)> =
+        missing_tags(&batch, &tags, RULES).into_iter().map(|spec| (spec.name, spec.tag_type)).collect();
+    let expected = [("word", TagType::Text), ("switch", TagType::Bool), ("number", TagType::Float64)];
+    assert_eq!(missing, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    let prepared = prepare(&batch, &tags, RULES);
+    assert!(prepared.blocks.is_empty() && prepared.rejections.is_empty());
+}

@@ -2,21 +2,24 @@
 //! however many rows of other tags, and so batches, lie before it.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
-use tagus_client::{Status, Value, Writer};
+use tagus_client::Value;
 use tagus_engine::coerce::type_of;
 use tagus_engine::limits::TEXT_BYTES_MAX;
 use tagus_engine::tag::TagType;
+use tagus_proto::v1;
 
 use super::chunk::Names;
 use super::refusal::input;
 use crate::cli::args::ConnectArgs;
-use crate::cli::connect::{self, PATIENCE};
+use crate::cli::connect;
 use crate::cli::error::Result;
 
-/// No sample can have this time.
-const NO_TIME: i64 = i64::MIN;
+/// Tags that one batch declares.
+const TAGS_PER_BATCH: usize = 1000;
+const WHAT: &str = "declaring the tags of the file";
 
 /// What the rows of all files say of their tags' types, as far as they are read.
 #[derive(Default)]
@@ -50,25 +53,40 @@ impl Firsts {
         }
     }
 
-    /// Has the server create the tags whose type it would not see in time. Each is named by a
-    /// sample that it must refuse for its time but takes the type from, so that a server creates
-    /// only what this writer's samples would have created, with the same rights.
+    /// Has the server create the tags whose type it would not see in time, by series without
+    /// samples: it creates only what this writer's samples would have created.
     pub async fn introduce(self, args: &ConnectArgs) -> Result<()> {
         if self.late.is_empty() {
             return Ok(());
         }
-        let writer = Writer::builder(connect::endpoint(args)?).give_up(PATIENCE).open().await?;
-        for (name, tag_type) in self.late {
-            let value = if tag_type == TagType::Bool { Value::Boolean(true) } else { Value::from("text") };
-            writer.write(&*name, NO_TIME, value, Status::GOOD).await?;
-        }
-        writer.close().await?;
+        let open = v1::write_request::Request::Open(v1::Open { source: String::new(), epoch: 0 });
+        let batches = (1..).zip(self.late.chunks(TAGS_PER_BATCH)).map(|(sequence, tags)| {
+            let blocks = tags.iter().map(|(name, tag_type)| declaration(name, *tag_type)).collect();
+            v1::write_request::Request::Batch(v1::Batch { sequence, blocks })
+        });
+        let requests: Vec<_> =
+            iter::once(open).chain(batches).map(|request| v1::WriteRequest { request: Some(request) }).collect();
+        let mut ingest = connect::open(args).await?.ingest();
+        let answers = connect::answer(WHAT, ingest.write(tokio_stream::iter(requests))).await?;
+        let mut answers = answers.into_inner();
+        while connect::answer(WHAT, answers.message()).await?.is_some() {}
         Ok(())
     }
 }
 
+fn declaration(name: &str, tag_type: TagType) -> v1::Block {
+    let series = v1::Series { tag: Some(v1::series::Tag::Name(name.to_owned())), times: Vec::new() };
+    let values = match tag_type {
+        TagType::Bool => v1::block::Values::Booleans(v1::Booleans::default()),
+        _ => v1::block::Values::Texts(v1::Texts::default()),
+    };
+    v1::Block { shape: Some(v1::block::Shape::Series(series)), values: Some(values), statuses: Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
+    use tagus_client::Status;
+
     use super::*;
 
     #[test]
