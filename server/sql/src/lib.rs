@@ -16,6 +16,7 @@ mod growing;
 mod idle;
 mod names;
 mod offsets;
+mod opaque;
 mod output;
 mod parameters;
 mod samples;

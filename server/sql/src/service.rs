@@ -20,6 +20,7 @@ use crate::error::{SqlError, SqlErrorKind};
 use crate::functions;
 use crate::growing::Growing;
 use crate::offsets::Offsets;
+use crate::opaque;
 use crate::session::Session;
 use crate::sorts::{LimitsApart, SortsOfSamples};
 
@@ -65,7 +66,7 @@ impl SqlService {
             .with_optimizer_rule(Arc::new(CountWithoutReading))
             .with_physical_optimizer_rules(physical_rules())
             .build();
-        for function in functions::all() {
+        for function in functions::all().into_iter().chain([opaque::function()]) {
             state.register_udf(Arc::new(function))?;
         }
         let growing = Growing::new(&mut state, options.memory_limit, options.target_partitions)?;

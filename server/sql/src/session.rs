@@ -18,6 +18,7 @@ use crate::error::{SqlError, SqlErrorKind};
 use crate::growing;
 use crate::idle::Watched;
 use crate::names;
+use crate::opaque;
 use crate::output::{PlainStream, plain_schema};
 use crate::parameters;
 use crate::service::Shared;
@@ -110,6 +111,7 @@ impl Session {
         self.shared.growing.bind(&mut state, growing::count_calls(&logical)?)?;
         let optimized = state.optimize(&logical)?;
         self.shared.growing.check_constants(&optimized)?;
+        let optimized = opaque::hide(optimized)?;
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await?;
         Ok(Planned { schema, physical, task: state.task_ctx() })
     }

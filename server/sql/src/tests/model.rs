@@ -314,7 +314,11 @@ async fn filters_let_through_what_they_say() {
         wanted.sort_by(by_tag_and_time);
         let sql = format!("SELECT * FROM samples WHERE {} ORDER BY tag, time", condition.sql);
         let found = fixture.samples(&sql).await;
-        assert!(found == wanted, "round {round}: {sql}\nfound {} rows, wanted {}", found.len(), wanted.len());
+        let plan = fixture.plan_text(&sql).await;
+        let (at, rows) = (found.len(), (found.len(), wanted.len()));
+        let at = found.iter().zip(&wanted).position(|(a, b)| a != b).unwrap_or(at);
+        let (a, b) = (found.get(at), wanted.get(at));
+        assert!(found == wanted, "round {round}: {sql}\n{rows:?} rows, at {at} {a:?} for {b:?}\n{plan}");
         let counted =
             fixture.table(&format!("SELECT count(*), min(time), max(time) FROM samples WHERE {}", condition.sql)).await;
         let first = wanted.iter().map(|s| s.time).min().map(iso).unwrap_or_default();

@@ -138,6 +138,24 @@ async fn an_offset_skips_the_first_rows_of_its_own_order() {
     assert_eq!(fixture.table(sql).await, ["b | 1.0", "a | 2.0"]);
 }
 
+#[tokio::test]
+async fn a_day_has_many_times_and_a_whole_number_many_values() {
+    let fixture = Fixture::new();
+    fixture.tag("a", TagType::Float64);
+    let half = super::fixture::SECOND / 2;
+    let values = tagus_engine::ingest::Values::Doubles(vec![1.25, 1.75, 1.5, 1.0]);
+    fixture.write("a", &[T0, T0 + half, T0 + 2 * half, T0 + 3 * half], values, &[]);
+    for (condition, order, rows) in [
+        ("time::date = DATE '2026-01-01'", "tag, time DESC", ["1.0", "1.5", "1.75", "1.25"]),
+        ("time::date = DATE '2026-01-01'", "quality, time DESC", ["1.0", "1.5", "1.75", "1.25"]),
+        ("CAST(CAST(time AS DATE) AS TIMESTAMP) = '2026-01-01'", "status, time DESC", ["1.0", "1.5", "1.75", "1.25"]),
+        ("CAST(value AS BIGINT) >= 1 AND CAST(value AS BIGINT) <= 1", "quality, value", ["1.0", "1.25", "1.5", "1.75"]),
+    ] {
+        let sql = format!("SELECT value FROM samples WHERE {condition} ORDER BY {order}");
+        assert_eq!(fixture.table(&sql).await, rows, "{sql}");
+    }
+}
+
 /// Names by which rules of ours find their place.
 #[test]
 fn the_rules_of_the_planner_are_there() {
