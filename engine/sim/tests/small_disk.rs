@@ -42,5 +42,6 @@ fn a_full_log_makes_a_flush_due_and_writing_resumes() {
     assert!(refusals > 0, "the log has found room all the time");
     let status = engine.status();
     assert_eq!(status.segment_rows + status.memtable_rows as u64, (BATCHES * ROWS).cast_unsigned());
-    assert!(!engine.job_step().expect("a healthy disk"), "nothing more is due");
+    while engine.job_step().expect("room for what the log holds") {}
+    assert_eq!(engine.status().disk_full, None);
 }

@@ -50,7 +50,7 @@ async fn a_query_larger_than_memory_spills() {
 
 #[tokio::test]
 async fn a_query_larger_than_memory_and_disk_fails_by_itself() {
-    let fixture = plant(12 << 20, 0);
+    let fixture = plant(8 << 20, 0);
     let error = fixture.error("SELECT value, time FROM samples ORDER BY value DESC").await;
     assert_eq!(error.kind(), SqlErrorKind::Resources, "{error}");
     given_back(&fixture).await;
