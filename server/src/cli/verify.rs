@@ -36,7 +36,7 @@ fn check(data: &Path) -> Result<()> {
         0 => Ok(()),
         damages => Err(Failure::new(
             format_args!("verifying {}", data.display()),
-            format_args!("it has {damages} damages"),
+            format_args!("{damages} damages were found"),
             "restore the files named above from a backup",
         )),
     }
