@@ -1,6 +1,7 @@
 //! Merges: what is read stays the same, also where the power is cut at any sync of them.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
@@ -8,7 +9,7 @@ use tagus_engine::ingest::{Batch, Block, Shape, TagRef, Values};
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::{Config, Engine, Result};
-use tagus_sim::{Fate, Sim};
+use tagus_sim::{Fate, Operation, Sim};
 
 const DIR: &str = "/archive";
 /// 2026-01-01T00:00:00Z, where the simulated clock stands.
@@ -163,6 +164,47 @@ fn power_cuts_leave_the_old_or_the_new() {
                 "sync {k} of {syncs}: {acknowledged} batches acknowledged"
             );
             assert_eq!(plant.files(), plant.engine.segments().len(), "sync {k} of {syncs}");
+        }
+    }
+}
+
+/// A fault at any point of a compaction, and then a power cut: the edit that names the outputs may
+/// be there although appending it failed, and so must they.
+#[test]
+fn no_fault_of_a_merge_costs_a_sample() {
+    let operations = [
+        Operation::Create,
+        Operation::Write,
+        Operation::SyncData,
+        Operation::SyncDir,
+        Operation::Link,
+        Operation::Remove,
+    ];
+    for operation in operations {
+        for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+            for nth in 1.. {
+                let sim = Sim::new(2);
+                let mut plant = Plant::open(&sim).expect("an empty disk");
+                for _ in 0..6 {
+                    plant.write().expect("a healthy disk");
+                    plant.engine.flush().expect("a healthy disk");
+                }
+                let expected = plant.states[plant.states.len() - 1].clone();
+                sim.disk.fail(operation, nth, kind);
+                let done = plant.engine.compact().is_ok();
+                assert_eq!(plant.read(), expected, "{operation:?} {nth} {kind}: reads go on");
+                drop(plant);
+                for fate in [Fate::Kept, Fate::Lost, Fate::Torn(nth)] {
+                    let after = Sim { disk: sim.disk.fork(), ..sim.clone() };
+                    after.disk.crash();
+                    after.disk.restart(fate);
+                    let plant = Plant::open(&after).unwrap_or_else(|e| panic!("{operation:?} {nth} {kind}: {e}"));
+                    assert_eq!(plant.read(), expected, "{operation:?} {nth} {kind} {fate:?}");
+                }
+                if done {
+                    break;
+                }
+            }
         }
     }
 }

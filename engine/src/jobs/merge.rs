@@ -33,15 +33,26 @@ impl Shared {
             published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
         self.check_room(&inputs)?;
         let mut written = Vec::new();
-        let result = self.write_merged(&inputs, &plan.windows, &mut written);
-        let result = result.and_then(|done| if done { self.replace(&inputs, &written) } else { Ok(false) });
-        if !matches!(result, Ok(true)) {
-            // No manifest names them.
-            for output in &written {
-                let _ = self.env.disk.remove(&self.archive.segment_dir().join(&output.name));
-            }
+        let done = self.write_merged(&inputs, &plan.windows, &mut written);
+        if !matches!(done, Ok(true)) {
+            self.discard_all(&written);
+            return done;
         }
-        result
+        self.replace(&inputs, &written).inspect_err(|error| {
+            // A full disk is found before an edit has its number. After any other error the edit
+            // may be there, and the segments that it names must be, too.
+            if error.kind() == ErrorKind::Exhausted {
+                self.discard_all(&written);
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// Gives back the room of segments that no manifest names. What stays goes at the next start.
+    fn discard_all(&self, written: &[SegmentMeta]) {
+        for output in written {
+            let _ = self.env.disk.remove(&self.archive.segment_dir().join(&output.name));
+        }
     }
 
     /// A merge needs as much room as its inputs, beside what flushes need.
@@ -91,7 +102,7 @@ impl Shared {
     }
 
     /// Names the new segments in place of the inputs.
-    fn replace(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta]) -> Result<bool> {
+    fn replace(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta]) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let state = manifest.state();
         let number = state.number;
@@ -107,7 +118,7 @@ impl Shared {
         drop(manifest);
         // Each file goes with the last view that reads it.
         inputs.iter().for_each(|segment| segment.retire());
-        Ok(true)
+        Ok(())
     }
 
     fn publish_merged(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta], base: Arc<ManifestState>) {
