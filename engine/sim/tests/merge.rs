@@ -1,11 +1,14 @@
 //! Merges: what is read stays the same, also where the power is cut at any sync of them.
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
+use support::{Map, read_all};
 use tagus_engine::ingest::{Batch, Block, Shape, TagRef, Values};
+use tagus_engine::sample::Cell;
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::{Config, Engine, Result};
@@ -16,9 +19,6 @@ const DIR: &str = "/archive";
 const NOW: i64 = 1_767_225_600_000_000_000;
 const HOUR: i64 = 3_600_000_000_000;
 const TAGS: u64 = 5;
-
-/// Tag number and time to the bits of the value.
-type Map = BTreeMap<(u64, i64), u64>;
 
 struct Plant {
     sim: Sim,
@@ -47,7 +47,12 @@ impl Plant {
             let base = if old { now - random.below(400 * 24).cast_signed() * HOUR } else { now - HOUR };
             let times: Vec<i64> = (0..8).map(|i| base + (random.below(3).cast_signed() + i) * HOUR / 50).collect();
             let values: Vec<f64> = times.iter().map(|_| random.below(1000) as f64 / 10.0).collect();
-            map.extend(times.iter().zip(&values).map(|(time, value)| ((tag, *time), value.to_bits())));
+            map.extend(
+                times
+                    .iter()
+                    .zip(&values)
+                    .map(|(time, value)| ((format!("tag{tag}"), *time), Cell::good(value.to_bits()))),
+            );
             let shape = Shape::Series { tag: TagRef::Name(format!("tag{tag}")), times };
             batch.blocks.push(Block { shape, values: Values::Doubles(values), statuses: Vec::new() });
         }
@@ -63,25 +68,7 @@ impl Plant {
     }
 
     fn read(&self) -> Map {
-        let view = self.engine.view();
-        let tags = self.engine.tags();
-        let spec = view.plan(&ScanRequest::of(TagSelection::All), 2).expect("a healthy disk");
-        let mut found = Map::new();
-        for partition in 0..spec.partitions() {
-            let cursor = view.open(&spec, partition, Arc::new(ReadMetrics::default())).expect("a healthy disk");
-            for batch in cursor {
-                let batch = batch.expect("a healthy disk");
-                for (tag, range) in &batch.runs {
-                    let name = &tags.get(*tag).expect("a known tag").spec.name;
-                    let number: u64 = name.trim_start_matches("tag").parse().expect("a tag of this test");
-                    for i in range.clone() {
-                        let value = batch.rows.value(i).expect("a value");
-                        assert!(found.insert((number, batch.rows.times[i]), value).is_none(), "read twice");
-                    }
-                }
-            }
-        }
-        found
+        read_all(&self.engine, 2)
     }
 
     fn files(&self) -> usize {

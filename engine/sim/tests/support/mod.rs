@@ -264,7 +264,8 @@ pub fn write_on(plant: &Plant, flush: bool, fate: Fate, context: &str) {
     assert_eq!(source.last_sequence(), sequence, "{context}: after going on");
 }
 
-fn read_all(engine: &Engine, partitions: usize) -> Map {
+/// Everything that the engine holds.
+pub fn read_all(engine: &Engine, partitions: usize) -> Map {
     let view = engine.view();
     let tags = engine.tags();
     let spec = view.plan(&ScanRequest::of(TagSelection::All), partitions).expect("a healthy disk");
