@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::env::{Disk, Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::crc32c;
-use crate::segment::{Footers, Segment, SegmentMeta};
+use crate::segment::{Damages, Footers, Segment, SegmentMeta};
 
 /// The version of the archive's layout that this engine writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -26,6 +26,7 @@ pub(crate) struct Archive {
     /// Counts the restores from backups; the first part of segment names.
     pub epoch: u64,
     footers: Arc<Footers>,
+    damages: Arc<Damages>,
     disk: Arc<dyn Disk>,
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -47,8 +48,7 @@ impl Archive {
         }
         let lock = lock(env, dir)?;
         let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
-        let footers = Arc::new(Footers::new(footer_bytes_max));
-        let archive = Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock };
+        let archive = Archive::locked(env, dir, id, footer_bytes_max, lock);
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -68,8 +68,13 @@ impl Archive {
         }
         let lock = lock(env, dir)?;
         let id = read_mark(env, dir)?;
-        let footers = Arc::new(Footers::new(0));
-        Ok(Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock })
+        Ok(Archive::locked(env, dir, id, 0, lock))
+    }
+
+    fn locked(env: &Env, dir: &Path, id: u64, footer_bytes_max: usize, lock: Box<dyn Any + Send + Sync>) -> Archive {
+        let footers = Arc::new(Footers::new(footer_bytes_max));
+        let damages = Arc::new(Damages::new(Arc::clone(&env.clock)));
+        Archive { dir: dir.to_owned(), id, epoch: 1, footers, damages, disk: Arc::clone(&env.disk), _lock: lock }
     }
 
     pub fn manifest_dir(&self) -> PathBuf {
@@ -87,8 +92,13 @@ impl Archive {
 
     /// A segment of the archive.
     pub fn segment(&self, meta: SegmentMeta) -> Arc<Segment> {
-        let (disk, footers) = (Arc::clone(&self.disk), Arc::clone(&self.footers));
-        Arc::new(Segment::sharing(disk, &self.segment_dir(), meta, footers))
+        let (footers, damages) = (Arc::clone(&self.footers), Arc::clone(&self.damages));
+        Arc::new(Segment::sharing(Arc::clone(&self.disk), &self.segment_dir(), meta, footers, damages))
+    }
+
+    /// Segments that were found damaged.
+    pub fn damages(&self) -> &Damages {
+        &self.damages
     }
 
     /// Bytes of memory that the footers of segments take.

@@ -28,7 +28,7 @@ use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
 use crate::sample::Row;
 use crate::scan::ReadView;
-use crate::segment::{Segment, SegmentMeta};
+use crate::segment::{DamagedSegment, Segment, SegmentMeta};
 use crate::tag::TagId;
 use crate::tag_table::TagTable;
 use crate::wal::Log;
@@ -112,6 +112,8 @@ pub struct EngineStatus {
     pub segment_bytes: u64,
     /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
+    /// Segments of which something could not be read when it was last tried, ascending by id.
+    pub damaged: Vec<DamagedSegment>,
     /// Why nothing is written any more, if so.
     pub latched: Option<String>,
     /// Why writing waits for disk space, if so.
@@ -199,11 +201,25 @@ impl Engine {
         self.shared.merge_step(false)
     }
 
-    /// Flushes, then merges until every window of time has one run.
+    /// Flushes, then merges until every window of time has one run. Segments that cannot be read,
+    /// and those that may not be merged without them, stay as they are.
+    ///
+    /// # Errors
+    /// `Damaged` where there are such segments; all others are merged then.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        while self.shared.merge_step(true)? {}
-        Ok(())
+        let damages = self.shared.archive.damages();
+        loop {
+            let known = damages.ids();
+            match self.shared.merge_step(true) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The next plan does without what this one has found.
+                Err(error) if error.kind() == ErrorKind::Damaged && !damages.ids().is_subset(&known) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        unmerged(&damages.list()).map_or(Ok(()), Err)
     }
 
     /// The live segments.
@@ -231,6 +247,7 @@ impl Engine {
             segment_rows: published.base.segments.iter().map(|s| s.rows).sum(),
             segment_bytes: published.base.segments.iter().map(|s| s.bytes).sum(),
             rows_written: shared.counters.rows.load(Relaxed),
+            damaged: shared.archive.damages().list(),
             latched: health.latched.as_ref().map(ToString::to_string),
             disk_full: health.full.as_ref().map(ToString::to_string),
         }
@@ -425,6 +442,24 @@ impl Shared {
         let free = self.env.disk.free_bytes(&self.archive.dir).unwrap_or(u64::MAX);
         free.saturating_sub(limits::DISK_RESERVE_BYTES)
     }
+}
+
+/// The error for segments that were left out of a compaction; none where there are none.
+fn unmerged(damaged: &[DamagedSegment]) -> Option<Error> {
+    const NAMED: usize = 5;
+    let named = |s: &DamagedSegment| format!("{} at byte {} ({})", s.path.display(), s.offset, s.why);
+    let mut why: Vec<String> = damaged.iter().take(NAMED).map(named).collect();
+    if damaged.len() > NAMED {
+        why.push(format!("{} more", damaged.len() - NAMED));
+    }
+    (!damaged.is_empty()).then(|| {
+        Error::new(
+            ErrorKind::Damaged,
+            "merging all segments failed",
+            format!("these are damaged: {}", why.join(", ")),
+            "restore their files from a backup; the others are merged",
+        )
+    })
 }
 
 fn no_room(why: &str) -> Error {

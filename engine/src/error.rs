@@ -36,6 +36,8 @@ struct Parts {
     what: String,
     why: String,
     advice: String,
+    /// Where in a file, for damaged bytes.
+    offset: Option<u64>,
 }
 
 /// The engine's result.
@@ -44,7 +46,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with all its parts; each is a phrase without a full stop.
     pub fn new(kind: ErrorKind, what: impl Into<String>, why: impl Into<String>, advice: impl Into<String>) -> Error {
-        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice: advice.into() }))
+        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice: advice.into(), offset: None }))
     }
 
     /// A request that has to be changed.
@@ -54,12 +56,14 @@ impl Error {
 
     /// Bytes at `offset` of `path` that are not what was written.
     pub fn damaged(path: &Path, offset: u64, why: impl fmt::Display) -> Error {
-        Error::new(
+        let mut error = Error::new(
             ErrorKind::Damaged,
             format!("reading {} at byte {offset} failed", path.display()),
             why.to_string(),
             "run `tagus verify` and restore the file from a backup",
-        )
+        );
+        error.0.offset = Some(offset);
+        error
     }
 
     /// An error of the disk while doing `what` to `path`.
@@ -81,6 +85,11 @@ impl Error {
     /// Why it failed, without the other parts.
     pub fn why(&self) -> &str {
         &self.0.why
+    }
+
+    /// Where in the file the damage is, for damaged bytes.
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
     }
 
     /// What failed and why, without advice.

@@ -21,14 +21,19 @@ impl Shared {
     /// did any. Ends early, with nothing changed, when the engine is closed.
     ///
     /// # Errors
-    /// `Exhausted` where the disk has no room for the result: nothing has changed.
+    /// `Exhausted` where the disk has no room for the result, `Damaged` where an input cannot be read;
+    /// the next merge is planned without it. In both cases nothing has changed.
     pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
         let _one_at_a_time = self.turns.merging.lock();
         if let Some(error) = self.latched() {
             return Err(error);
         }
         let published = self.published.read().clone();
-        let Some(plan) = next_merge(&published.base.segments, self.env.clock.now(), all) else { return Ok(false) };
+        // A merge that needs a damaged segment would fail again and again.
+        let unusable = self.archive.damages().ids();
+        let Some(plan) = next_merge(&published.base.segments, &unusable, self.env.clock.now(), all) else {
+            return Ok(false);
+        };
         let inputs: Vec<Arc<Segment>> =
             published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
         self.check_room(&inputs)?;

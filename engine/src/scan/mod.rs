@@ -61,6 +61,11 @@ impl ReadView {
         self.segments.len()
     }
 
+    /// Whether it reads a segment that is known to be damaged and was not mentioned before.
+    pub(crate) fn mention_damage(&self) -> bool {
+        self.segments.iter().filter(|segment| segment.mention_damage()).count() > 0
+    }
+
     /// Opens one partition of a plan.
     ///
     /// The plan may be older than the view, or come from elsewhere; the rows are always those of
