@@ -76,7 +76,14 @@ fn write(
     let mut best: Option<(SegmentMeta, f64)> = None;
     for _ in 0..rounds {
         let _ = disk.remove(path);
-        let plan = NewSegment { id: 1, name: name.into(), first_sequence: 1, last_sequence: 1, zstd_level: level };
+        let plan = NewSegment {
+            id: 1,
+            name: name.into(),
+            first_sequence: 1,
+            last_sequence: 1,
+            deleted_through: 1,
+            zstd_level: level,
+        };
         let start = Instant::now();
         let mut writer = SegmentWriter::create(disk, folder(path), plan)?;
         for (tag, tag_type, rows) in set {

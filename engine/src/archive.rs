@@ -117,6 +117,10 @@ impl Archive {
     pub fn tags_file(&self) -> PathBuf {
         self.dir.join("tags.parquet")
     }
+
+    pub fn deletes_file(&self) -> PathBuf {
+        self.dir.join("deletes.parquet")
+    }
 }
 
 /// Creates a directory and its parents, and makes their names durable: a name that vanishes in a

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::delete::Delete;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::format::{Frame, SampleFrame};
@@ -127,7 +128,20 @@ impl Shared {
                 Committed { known: Counts::default(), pending: None }
             }
             Frame::Samples(frame) => self.apply_samples(committer, sequence, &frame),
+            Frame::Delete(delete) => {
+                self.apply_delete(Delete { sequence, ..delete });
+                Committed { known: Counts::default(), pending: None }
+            }
         }
+    }
+
+    /// Hides what a delete takes away outside the active memtable, then takes it away there: a
+    /// reader in between sees it hidden in both.
+    fn apply_delete(&self, delete: Delete) {
+        let active = Arc::clone(&self.published.read().active);
+        let delete = Arc::new(delete);
+        active.add_delete(Arc::clone(&delete));
+        active.memtable.delete(&delete);
     }
 
     /// Makes tags visible; the next flush tells the manifest.

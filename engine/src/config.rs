@@ -18,6 +18,17 @@ pub struct Config {
     /// Unflushed log in bytes at most; a flush begins at a third of it. Not below
     /// [`LOG_BYTES_MIN`](crate::limits::LOG_BYTES_MIN).
     pub log_bytes_max: u64,
+    /// How long samples are kept; those of tags that no rule matches, for ever.
+    pub retention: Vec<Retention>,
+}
+
+/// How long the samples of some tags are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Which tags: a name, or a pattern with `*` and `?`, in any case.
+    pub pattern: String,
+    /// Age in nanoseconds after which samples go.
+    pub age: i64,
 }
 
 impl Config {
@@ -27,8 +38,13 @@ impl Config {
         self.memory_budget / 16
     }
 
-    /// Refuses settings with which writing would stop for ever.
+    /// Refuses settings with which writing would stop for ever, or everything would go.
     pub(crate) fn check(&self) -> Result<()> {
+        if self.retention.len() > limits::RETENTION_RULES_MAX || self.retention.iter().any(|rule| rule.age <= 0) {
+            let why = format!("there are {} rules, or one keeps samples for no time", self.retention.len());
+            let advice = format!("give at most {} rules, with ages above 0", limits::RETENTION_RULES_MAX);
+            return Err(Error::invalid("the retention", why, advice));
+        }
         let (most, least) = (self.log_bytes_max, limits::LOG_BYTES_MIN);
         if most >= least {
             return Ok(());
@@ -49,6 +65,7 @@ impl Default for Config {
             auto_create: true,
             flush_age: 600_000_000_000,
             log_bytes_max: limits::LOG_BYTES_MAX,
+            retention: Vec::new(),
         }
     }
 }

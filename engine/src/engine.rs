@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::archive::Archive;
 use crate::commit::{Committed, Committer};
 use crate::config::Config;
+use crate::delete::{Delete, Deletes};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Frame;
@@ -22,7 +23,8 @@ use crate::generation::Generation;
 use crate::ingest::Sources;
 use crate::jobs::Turns;
 use crate::limits;
-use crate::manifest::{Manifest, ManifestState, SourceState};
+use crate::manifest::{ListFile, Manifest, ManifestState, SourceState};
+use crate::memtable::Memtable;
 use crate::planner::{self, DiskRoom};
 use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     pub tag_changes: Mutex<()>,
     /// Tags that the manifest does not have as they are.
     pub dirty_tags: Mutex<BTreeSet<TagId>>,
+    /// What `deletes.parquet` is, as far as it is intact.
+    pub deletes_listed: Mutex<Option<ListFile>>,
     pub sources: Sources,
     pub queue: Queue,
     pub committer: Mutex<Committer>,
@@ -72,6 +76,15 @@ pub(crate) struct Published {
     pub active: Arc<Generation>,
     /// The manifest state that names the segments.
     pub base: Arc<ManifestState>,
+}
+
+/// What is known of a tag's newest sample without looking into segments.
+enum Newest {
+    /// There is none.
+    None,
+    Row(Row),
+    /// The one that was the newest, at this time, is deleted; the one before it was not looked for.
+    Deleted(i64),
 }
 
 #[derive(Default)]
@@ -110,6 +123,8 @@ pub struct EngineStatus {
     pub segment_rows: u64,
     /// Bytes of live segments.
     pub segment_bytes: u64,
+    /// Deletes that merges have not applied to all segments yet.
+    pub deletes: usize,
     /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
     /// Segments of which something could not be read when it was last tried, ascending by id.
@@ -186,8 +201,9 @@ impl Engine {
         let latest = if tag.spec.future { now } else { now.saturating_add(shared.config.max_future) };
         let published = shared.published.read().clone();
         match published.newest(tag.id) {
-            Some(row) if row.time > latest => self.view().newest_at(tag.id, latest),
-            newest => Ok(newest),
+            Newest::Row(row) if row.time <= latest => Ok(Some(row)),
+            Newest::None => Ok(None),
+            Newest::Row(_) | Newest::Deleted(_) => self.view().newest_at(tag.id, latest),
         }
     }
 
@@ -201,8 +217,8 @@ impl Engine {
         self.shared.merge_step(false)
     }
 
-    /// Flushes, then merges until every window of time has one run. Segments that cannot be read,
-    /// and those that may not be merged without them, stay as they are.
+    /// Flushes, then merges until every window of time has one run and no segment has a deleted row.
+    /// Segments that cannot be read, and those that may not be merged without them, stay as they are.
     ///
     /// # Errors
     /// `Damaged` where there are such segments; all others are merged then.
@@ -246,6 +262,7 @@ impl Engine {
             segments: published.base.segments.len(),
             segment_rows: published.base.segments.iter().map(|s| s.rows).sum(),
             segment_bytes: published.base.segments.iter().map(|s| s.bytes).sum(),
+            deletes: published.waiting_deletes(),
             rows_written: shared.counters.rows.load(Relaxed),
             damaged: shared.archive.damages().list(),
             latched: health.latched.as_ref().map(ToString::to_string),
@@ -288,22 +305,60 @@ impl Published {
         ReadView {
             segments: Arc::clone(&self.segments),
             memtables: self.frozen.iter().map(|g| Arc::clone(&g.memtable)).collect(),
+            deletes: self.deletes(),
             tags: Arc::clone(tags),
             manifest: self.base.number,
         }
     }
 
     /// A tag's newest sample: later writes of the same time win.
-    fn newest(&self, tag: TagId) -> Option<Row> {
-        let flushed = self.base.newest.get(&tag).cloned();
-        let memtables = self.generations().filter_map(|g| g.memtable.newest(tag));
-        flushed.into_iter().chain(memtables).reduce(|older, newer| if newer.time >= older.time { newer } else { older })
+    fn newest(&self, tag: TagId) -> Newest {
+        let flushed = self.base.newest.get(&tag).cloned().map_or(Newest::None, Newest::Row);
+        self.generations().fold(flushed, |before, generation| {
+            before.without(tag, &generation.deletes()).with(generation.memtable.newest(tag))
+        })
+    }
+
+    /// All memtables, oldest first.
+    pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        self.generations().map(|generation| &generation.memtable)
+    }
+
+    /// Deletes that segments may still need.
+    pub fn waiting_deletes(&self) -> usize {
+        self.base.deletes.len() + self.generations().map(|generation| generation.deletes().len()).sum::<usize>()
+    }
+
+    /// The deletes that count for readers.
+    fn deletes(&self) -> Deletes {
+        let newer = self.generations().flat_map(|generation| generation.deletes());
+        Deletes::of(self.base.deletes.iter().cloned().chain(newer).collect())
     }
 
     /// Where a source is, as far as its frames are applied.
     pub fn source(&self, name: &str) -> Option<SourceState> {
         let before = self.base.sources.get(name).cloned();
         self.generations().fold(before, |before, generation| generation.source_after(name, before))
+    }
+}
+
+impl Newest {
+    /// After these deletes.
+    fn without(self, tag: TagId, deletes: &[Arc<Delete>]) -> Newest {
+        match self {
+            Newest::Row(row) if deletes.iter().any(|delete| delete.hides(tag, row.time)) => Newest::Deleted(row.time),
+            other => other,
+        }
+    }
+
+    /// After a later sample, which may be older in time.
+    fn with(self, later: Option<Row>) -> Newest {
+        match (self, later) {
+            (before, None) => before,
+            (Newest::Row(row), Some(later)) if row.time > later.time => Newest::Row(row),
+            (Newest::Deleted(time), Some(later)) if time > later.time => Newest::Deleted(time),
+            (_, Some(later)) => Newest::Row(later),
+        }
     }
 }
 
@@ -325,6 +380,7 @@ impl Shared {
             tags: RwLock::new(Arc::new(published.base.tags.clone())),
             tag_changes: Mutex::new(()),
             dirty_tags: Mutex::new(dirty_tags),
+            deletes_listed: Mutex::default(),
             sources: Sources::default(),
             queue: Queue::default(),
             log_bytes: AtomicU64::new(committer.log_bytes()),

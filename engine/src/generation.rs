@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use parking_lot::Mutex;
 
+use crate::delete::Delete;
 use crate::format::SourceMark;
 use crate::ingest::Counts;
+use crate::limits;
 use crate::manifest::SourceState;
 use crate::memtable::Memtable;
 
@@ -31,6 +33,8 @@ pub(crate) struct Generation {
     frozen_at: AtomicU64,
     /// Memory of the notes about late samples.
     notes: AtomicUsize,
+    /// Deletes whose frames were applied while it was active.
+    deletes: Mutex<Vec<Arc<Delete>>>,
     books: Mutex<Books>,
 }
 
@@ -53,6 +57,16 @@ impl Generation {
         self.frozen_at.load(Acquire)
     }
 
+    /// Enters a delete, which hides rows of all older memtables and segments from now on.
+    pub fn add_delete(&self, delete: Arc<Delete>) {
+        self.deletes.lock().push(delete);
+    }
+
+    /// The deletes of its frames, in order.
+    pub fn deletes(&self) -> Vec<Arc<Delete>> {
+        self.deletes.lock().clone()
+    }
+
     /// Enters a frame of a source and its counts, as far as they are known.
     pub fn enter(&self, mark: &SourceMark, received: i64, counts: Counts) {
         let mut books = self.books.lock();
@@ -62,8 +76,13 @@ impl Generation {
             sequence: 0,
             counts: Counts::default(),
             received,
+            ended: Vec::new(),
         });
         if state.epoch != mark.epoch {
+            if state.ended.len() == limits::EPOCHS_ENDED_MAX {
+                state.ended.remove(0);
+            }
+            state.ended.push(state.epoch);
             (state.epoch, state.counts) = (mark.epoch, Counts::default());
         }
         state.sequence = mark.sequence;
@@ -131,8 +150,13 @@ impl Generation {
 /// The state of a source after a generation in which it wrote.
 pub(crate) fn joined(before: Option<&SourceState>, here: &SourceState) -> SourceState {
     let mut state = here.clone();
-    if let Some(before) = before.filter(|b| b.epoch == here.epoch) {
+    let Some(before) = before else { return state };
+    if before.epoch == here.epoch {
         state.counts += before.counts;
     }
+    let mut ended = before.ended.clone();
+    ended.extend([before.epoch].iter().chain(&here.ended).filter(|epoch| **epoch != here.epoch));
+    ended.dedup();
+    state.ended = ended.split_off(ended.len().saturating_sub(limits::EPOCHS_ENDED_MAX));
     state
 }

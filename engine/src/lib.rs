@@ -7,6 +7,8 @@ mod archive;
 pub mod coerce;
 mod commit;
 mod config;
+pub mod delete;
+mod deleting;
 mod engine;
 pub mod env;
 pub mod error;
@@ -35,7 +37,7 @@ mod writing;
 
 pub use archive::FORMAT_VERSION;
 pub use commit::Committed;
-pub use config::Config;
+pub use config::{Config, Retention};
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use segment::DamagedSegment;

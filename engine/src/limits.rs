@@ -21,6 +21,14 @@ pub const STATES_BYTES_MAX: usize = 256 << 10;
 pub const TAGS_MAX: usize = 16_000_000;
 /// Most sources whose sequence is remembered; beyond it the longest idle is forgotten.
 pub const SOURCES_MAX: usize = 65_536;
+/// Ended epochs of a source that are remembered, so that none of them is written to again.
+pub const EPOCHS_ENDED_MAX: usize = 8;
+/// Deletes that wait to be applied to segments, at most: readers look at all that touch their tags.
+pub const DELETES_MAX: usize = 4096;
+/// Ranges of tags in one delete frame at most; a delete of more is several.
+pub const DELETE_RANGES_MAX: usize = 500_000;
+/// Rules of retention at most.
+pub const RETENTION_RULES_MAX: usize = 256;
 /// Most samples in one batch: with a time and a value each they still make one log frame.
 pub const BATCH_ROWS_MAX: usize = 500_000;
 /// Largest payload of one log frame in bytes.

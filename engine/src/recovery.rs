@@ -14,7 +14,7 @@ use crate::engine::{Published, RecoveryReport, Shared};
 use crate::env::Env;
 use crate::error::Result;
 use crate::generation::Generation;
-use crate::jobs::tags_file;
+use crate::jobs::lists;
 use crate::limits;
 use crate::manifest::{Edit, Manifest};
 use crate::replay::Replayer;
@@ -60,10 +60,13 @@ fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shar
     let mut older_newest = Vec::new();
     fold_newest(&mut older_newest, base.newest.iter().map(|(tag, row)| (*tag, row.time)));
     let dirty = match base.tags_file {
-        Some(file) if tags_file::is_intact(&env, &archive.tags_file(), file) => BTreeSet::new(),
+        Some(file) if lists::is_intact(&env, &archive.tags_file(), file) => BTreeSet::new(),
         _ => base.tags.iter().map(|tag| tag.id).collect::<BTreeSet<TagId>>(),
     };
+    let listed = base.deletes_file.filter(|file| lists::is_intact(&env, &archive.deletes_file(), *file));
     let committer = Committer { log: None, older_newest, applied: base.log_position };
     let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base };
-    Shared::new(env, config, archive, manifest, committer, published, dirty)
+    let shared = Shared::new(env, config, archive, manifest, committer, published, dirty);
+    *shared.deletes_listed.lock() = listed;
+    shared
 }

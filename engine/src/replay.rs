@@ -42,6 +42,10 @@ impl<'a> Replayer<'a> {
         let frame = match frame {
             Frame::Tags(tags) => Frame::Tags(self.known_tags(sequence, tags)?),
             Frame::Samples(samples) => Frame::Samples(self.known_samples(sequence, samples)?),
+            Frame::Delete(delete) => {
+                self.stand_in_up_to(sequence, delete.tags.ranges().last().map_or(TagId(0), |range| range.1))?;
+                Frame::Delete(delete)
+            }
         };
         let mut committer = self.shared.committer.lock();
         self.shared.apply(&mut committer, sequence, frame);

@@ -82,7 +82,9 @@ fn jobs(shared: &Shared, stop: &AtomicBool) {
 
 fn merges(shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
-        match guarded(shared, "merge", || shared.merge_step(false)) {
+        // What is past its retention is deleted by a frame, and taken off the disk as merges are.
+        let step = || shared.retire_step().and_then(|_| shared.merge_step(false));
+        match guarded(shared, "merge", step) {
             Some(Ok(true)) => {}
             Some(Ok(false)) => thread::park_timeout(MERGE_TICK),
             Some(Err(error)) if error.kind() == ErrorKind::Damaged => {

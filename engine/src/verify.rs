@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::archive::Archive;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jobs::tags_file;
+use crate::jobs::lists::is_intact;
 use crate::manifest::{self, ManifestState};
 use crate::wal;
 
@@ -48,7 +48,7 @@ pub fn verify(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
     let through = state.as_ref().map_or(0, |state| state.log_position);
     if let Some(state) = state {
         segments(&archive, &state, &mut report, progress);
-        tags(env, &archive, &state, &mut report.damages);
+        lists(env, &archive, &state, &mut report.damages);
     }
     let log = wal::verify(&env.disk, &archive.log_dir(), through)?;
     report.damages.extend(log.iter().map(|damage| Error::damaged(&damage.path, damage.offset, &damage.why)));
@@ -67,12 +67,14 @@ fn segments(archive: &Archive, state: &ManifestState, report: &mut VerifyReport,
     progress(all, all);
 }
 
-fn tags(env: &Env, archive: &Archive, state: &ManifestState, damages: &mut Vec<Error>) {
-    let path = archive.tags_file();
-    if let Some(expected) = state.tags_file
-        && !tags_file::is_intact(env, &path, expected)
-    {
-        let why = "it is not what the manifest says; the next start writes it anew";
-        damages.push(Error::damaged(&path, 0, why));
+fn lists(env: &Env, archive: &Archive, state: &ManifestState, damages: &mut Vec<Error>) {
+    let files = [(archive.tags_file(), state.tags_file), (archive.deletes_file(), state.deletes_file)];
+    for (path, expected) in files {
+        if let Some(expected) = expected
+            && !is_intact(env, &path, expected)
+        {
+            let why = "it is not what the manifest says; the next start writes it anew";
+            damages.push(Error::damaged(&path, 0, why));
+        }
     }
 }

@@ -114,6 +114,7 @@ impl Engine {
         let state = published.source(&name);
         // What was in flight before may have been the first batch of another identity.
         check_identity(state.as_ref(), source, identity)?;
+        check_epoch(state.as_ref(), source, epoch)?;
         let state = state.filter(|s| s.epoch == epoch);
         let (last_sequence, counts) = state.map_or((0, Counts::default()), |s| (s.sequence, s.counts));
         slot.start(opening, last_sequence);
@@ -336,6 +337,19 @@ fn check_identity(state: Option<&SourceState>, source: &str, identity: &str) -> 
         format!("opening source {}", quoted(source)),
         "it belongs to another identity",
         "choose another source name",
+    ))
+}
+
+/// Refuses an epoch that a newer one has ended: its batches would count from 1 again.
+fn check_epoch(state: Option<&SourceState>, source: &str, epoch: u64) -> Result<()> {
+    if state.is_none_or(|state| state.epoch == epoch || !state.ended.contains(&epoch)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("opening source {}", quoted(source)),
+        "a newer epoch has ended this one",
+        "begin a new epoch, and give every writer a source name of its own",
     ))
 }
 

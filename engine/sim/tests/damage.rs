@@ -374,6 +374,29 @@ fn a_missing_segment_is_left_out_of_merges_and_of_nothing_else() {
     assert_eq!(plant.fork().read("a", NOW - HOUR..=NOW).expect("another file"), 100);
 }
 
+#[test]
+fn a_damaged_segment_can_be_deleted() {
+    let plant = plant();
+    let path = plant.path(0);
+    plant.sim.disk.remove(&path).expect("a file that is there");
+    assert_damaged(plant.read("a", FOREVER), &path);
+    let (first, last) = (plant.engine.segments()[0].first_time, plant.engine.segments()[0].last_time);
+    // As long as a row is left, its file is asked for.
+    plant.engine.delete(&[plant.id("a"), plant.id("b")], first, last - 1).expect("deletes are written");
+    assert_damaged(plant.read("a", FOREVER), &path);
+    assert_damaged(plant.engine.compact(), &path);
+    plant.engine.delete(&[plant.id("a"), plant.id("b")], last, last).expect("deletes are written");
+    plant.engine.delete(&[plant.id("a"), plant.id("b")], first, last).expect("deletes are written");
+    assert_eq!(plant.read("a", FOREVER).expect("another file"), ROWS);
+    plant.current_values_are_served();
+    plant.engine.compact().expect("nothing is left to be read of it");
+    assert!(plant.damaged().is_empty());
+    assert_eq!(plant.read("b", FOREVER).expect("another file"), ROWS);
+    assert_eq!(plant.read("c", FOREVER).expect("another file"), ROWS / 10);
+    let reopened = plant.fork();
+    assert_eq!(reopened.read("a", FOREVER).expect("another file"), ROWS);
+}
+
 /// Counts what is told to the log, by level.
 #[derive(Clone, Default)]
 struct Told {

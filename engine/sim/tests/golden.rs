@@ -1,5 +1,5 @@
-//! An archive written by format version 1, kept in `testdata/format-1`: a newer engine reads it,
-//! and this one still writes the same log, manifest and mark.
+//! Archives written by each format version, kept in `testdata/format-N`: a newer engine reads them,
+//! and this one still writes the same log, manifest and mark as the newest.
 //!
 //! A new format version gets a folder of its own, written by the ignored test; the folders of
 //! older versions are never written again.
@@ -15,7 +15,7 @@ use tagus_engine::ingest::{Batch, Block, Shape, TagRef, Values};
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::tag::{TagSpec, TagType};
-use tagus_engine::{Config, Engine, TagChange};
+use tagus_engine::{Config, Engine, RecoveryReport, TagChange};
 use tagus_sim::Sim;
 
 const ARCHIVE: &str = "/archive";
@@ -27,8 +27,8 @@ const SAMPLES: &str = "samples.txt";
 /// Log files are kept without the zeros at their end.
 const LOG_FILE_BYTES: u64 = 16 << 20;
 
-fn kept() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/format-1")
+fn kept(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../testdata/format-{version}"))
 }
 
 fn series(name: &str, start: i64, values: Values, statuses: Vec<u32>) -> Block {
@@ -78,6 +78,24 @@ fn write(engine: &Engine) {
     ]);
 }
 
+/// What version 2 has beside that: deletes in the manifest, one behind it in the log, and an epoch
+/// that has ended.
+fn write_deletes(engine: &Engine) {
+    let delete = |names: &[&str], from: i64, to: i64| {
+        let tags = engine.tags();
+        let ids: Vec<_> = names.iter().map(|name| tags.find(name).expect("a known tag").id).collect();
+        engine.delete(&ids, T0 + from * SECOND, T0 + to * SECOND).expect("a healthy disk");
+    };
+    delete(&["plant.float64", "plant.text"], 1, 40);
+    engine.flush().expect("room");
+    delete(&["plant.digital"], 3, 3);
+    let source = engine.open_source("gateway", "", 43).expect("a new epoch");
+    let block = series("plant.float64", 20, Values::Doubles(vec![1.25]), Vec::new());
+    let submitted = source.submit(1, Batch { blocks: vec![block] }, |done| drop(done.expect("a healthy disk")));
+    submitted.expect("a sound batch");
+    while engine.commit_step() {}
+}
+
 /// All samples and tags, a line each.
 fn listing(engine: &Engine) -> String {
     let view = engine.view();
@@ -109,6 +127,7 @@ fn written() -> (Vec<(PathBuf, Vec<u8>)>, String) {
     let sim = Sim::new(1);
     let (engine, _) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("an empty disk");
     write(&engine);
+    write_deletes(&engine);
     let listing = listing(&engine);
     let files = sim.disk.files().into_iter().map(|path| {
         let mut bytes = sim.disk.read(&path).expect("a listed file");
@@ -139,35 +158,51 @@ fn put(from: &Path, to: &Path, disk: &dyn Disk) {
     }
 }
 
+/// The kept archive of a version, opened by this engine.
+fn opened(version: u32) -> (Engine, RecoveryReport) {
+    let sim = Sim::new(2);
+    put(&kept(version), Path::new(ARCHIVE), &sim.disk);
+    let (engine, report) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("a sound archive");
+    assert_eq!(listing(&engine), fs::read_to_string(kept(version).join(SAMPLES)).expect("kept test data"));
+    assert!(report.lost.is_empty(), "{report:?}");
+    (engine, report)
+}
+
 #[test]
 fn an_archive_of_version_1_reads_as_it_was_written() {
-    let sim = Sim::new(2);
-    put(&kept(), Path::new(ARCHIVE), &sim.disk);
-    let (engine, report) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("a sound archive");
-    assert!(report.lost.is_empty() && report.frames == 3, "{report:?}");
-    assert_eq!(listing(&engine), fs::read_to_string(kept().join(SAMPLES)).expect("kept test data"));
+    let (engine, report) = opened(1);
+    assert_eq!(report.frames, 3);
     let source = engine.open_source("gateway", "", 42).expect("the source that wrote it");
     assert_eq!((source.last_sequence(), source.counts().rows()), (2, 228));
 }
 
-/// Segments and `tags.parquet` may differ: their bytes follow the parquet crate, too.
 #[test]
-fn this_engine_writes_version_1() {
+fn an_archive_of_version_2_reads_as_it_was_written() {
+    let (engine, report) = opened(2);
+    assert_eq!((report.frames, engine.status().deletes), (2, 2));
+    let source = engine.open_source("gateway", "", 43).expect("the epoch that wrote last");
+    assert_eq!((source.last_sequence(), source.counts().rows()), (1, 1));
+    assert!(engine.open_source("gateway", "", 42).is_err(), "an epoch that has ended");
+}
+
+/// Segments and lists may differ: their bytes follow the parquet crate, too.
+#[test]
+fn this_engine_writes_version_2() {
     let (files, listing) = written();
-    assert_eq!(listing, fs::read_to_string(kept().join(SAMPLES)).expect("kept test data"));
+    assert_eq!(listing, fs::read_to_string(kept(2).join(SAMPLES)).expect("kept test data"));
     for (path, bytes) in files {
-        let there = fs::read(kept().join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let there = fs::read(kept(2).join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let same = there == bytes || path.extension().is_some_and(|e| e == "parquet");
         assert!(same, "{} has other bytes: a change of the format needs a new version", path.display());
     }
 }
 
 #[test]
-#[ignore = "writes testdata/format-1, for a new format version"]
+#[ignore = "writes testdata/format-2, for a new format version"]
 fn write_the_archive() {
     let (files, listing) = written();
     for (path, bytes) in files.into_iter().chain([(PathBuf::from(SAMPLES), listing.into_bytes())]) {
-        let target = kept().join(path);
+        let target = kept(2).join(path);
         fs::create_dir_all(target.parent().expect("a file in a folder")).expect("room");
         fs::write(target, bytes).expect("room");
     }

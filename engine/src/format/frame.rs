@@ -1,9 +1,10 @@
-//! The payload of a log frame: tags, or samples of one batch in columns.
+//! The payload of a log frame: tags, samples of one batch in columns, or a delete.
 
 use std::sync::Arc;
 
 use super::tag::{TAG_BYTES_MIN, decode_tag, encode_tag};
-use super::{DecodeError, Decoder, Encoder};
+use super::{DecodeError, Decoder, Encoder, decode_delete, encode_delete};
+use crate::delete::Delete;
 use crate::limits;
 use crate::sample::Rows;
 use crate::tag::{Tag, TagId};
@@ -15,6 +16,8 @@ pub enum Frame {
     Tags(Vec<Arc<Tag>>),
     /// Samples.
     Samples(SampleFrame),
+    /// Samples that are there no more. Its sequence is that of the frame, which the log knows.
+    Delete(Delete),
 }
 
 /// One accepted batch of a writer.
@@ -69,6 +72,7 @@ impl Frame {
         match self {
             Frame::Tags(tags) => tags.iter().map(|tag| size_of::<Tag>() + tag.spec.memory()).sum(),
             Frame::Samples(frame) => frame.blocks.iter().map(FrameBlock::memory).sum(),
+            Frame::Delete(delete) => size_of::<Delete>() + size_of_val(delete.tags.ranges()),
         }
     }
 }
@@ -93,6 +97,7 @@ impl FrameBlock {
 
 const TAGS: u8 = 1;
 const SAMPLES: u8 = 2;
+const DELETE: u8 = 3;
 
 const ONE_TAG: u8 = 1;
 const ONE_TIME: u8 = 2;
@@ -113,6 +118,12 @@ pub fn encode_frame(frame: &Frame) -> Vec<u8> {
             out.into_vec()
         }
         Frame::Samples(frame) => encode_samples(frame),
+        Frame::Delete(delete) => {
+            let mut out = Encoder::new();
+            out.u8(DELETE);
+            encode_delete(&mut out, delete);
+            out.into_vec()
+        }
     }
 }
 
@@ -125,6 +136,7 @@ pub fn decode_frame(payload: &[u8]) -> Result<Frame, DecodeError> {
             Frame::Tags((0..count).map(|_| decode_tag(&mut input).map(Arc::new)).collect::<Result<_, _>>()?)
         }
         SAMPLES => Frame::Samples(decode_samples(&mut input)?),
+        DELETE => Frame::Delete(decode_delete(&mut input, 0)?),
         other => return Err(input.error(format!("no frame is of kind {other}"))),
     };
     input.finish()?;

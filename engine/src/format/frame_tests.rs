@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::delete::{Cause, TagRanges};
 use crate::sample::Cell;
 use crate::status::Status;
 use crate::tag::{TagSpec, TagType};
@@ -45,6 +46,51 @@ proptest! {
         bytes[at] ^= 1 << bit;
         let _ = decode_frame(&bytes);
     }
+}
+
+fn delete() -> impl Strategy<Value = Delete> {
+    let tags = prop::collection::vec(1u32..5000, 1..40);
+    let cause = prop_oneof![Just(Cause::Request), Just(Cause::Retention)];
+    (any::<i64>(), cause, tags, any::<i64>(), any::<i64>()).prop_map(|(received, cause, tags, a, b)| {
+        let tags = TagRanges::of(&tags.into_iter().map(TagId).collect::<Vec<_>>());
+        Delete { sequence: 0, received, cause, tags, from: a.min(b), to: a.max(b) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn deletes_come_back(delete in delete(), cut: prop::sample::Index, flip: prop::sample::Index, bit in 0u8..8) {
+        let frame = Frame::Delete(delete);
+        let mut bytes = encode_frame(&frame);
+        prop_assert_eq!(decode_frame(&bytes).unwrap(), frame);
+        prop_assert!(decode_frame(&bytes[..cut.index(bytes.len())]).is_err());
+        let at = flip.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // What still is a delete is written as it was read: there is one way to write each.
+        if let Ok(Frame::Delete(read)) = decode_frame(&bytes) {
+            prop_assert_eq!(encode_frame(&Frame::Delete(read)), bytes);
+        }
+    }
+}
+
+#[test]
+fn deletes_that_cannot_be_are_refused() {
+    let refused = |tags: &[u8], from: i64| {
+        let mut bytes = vec![DELETE];
+        bytes.extend([0; 8]);
+        bytes.push(1);
+        bytes.extend(from.to_le_bytes());
+        bytes.extend(5i64.to_le_bytes());
+        bytes.extend(tags);
+        decode_frame(&bytes).is_err()
+    };
+    assert!(!refused(&[1, 3, 0], 5) && !refused(&[2, 3, 0, 2, 4], 5));
+    assert!(refused(&[1, 3, 0], 6), "it ends before it begins");
+    assert!(refused(&[0], 5), "no tags");
+    assert!(refused(&[1, 0, 3], 5), "tag 0");
+    assert!(refused(&[2, 3, 0, 1, 4], 5), "ranges that touch");
+    assert!(refused(&[2, 3, 0, 0, 4], 5), "ranges that overlap");
+    assert!(refused(&[1, 0xff, 0xff, 0xff, 0xff, 0x1f, 0], 5), "an id of more than 32 bits");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod checksum;
 mod decoder;
+mod delete;
 mod encoder;
 mod frame;
 mod tag;
@@ -14,6 +15,7 @@ mod tests;
 
 pub use checksum::{Checksum, crc32c};
 pub use decoder::{DecodeError, Decoder};
+pub use delete::{DELETE_BYTES_MIN, decode_delete, encode_delete};
 pub use encoder::Encoder;
 pub use frame::{BlockTags, Frame, FrameBlock, SampleFrame, SourceMark, decode_frame, encode_frame};
 pub use tag::{TAG_BYTES_MIN, decode_tag, encode_tag};

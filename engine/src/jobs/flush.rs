@@ -7,18 +7,21 @@
 //! 3. After the latch nothing is written, synced, removed or frozen.
 //! 4. `flushing` is held throughout: nobody else changes what is published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::tags_file;
+use super::{deletes_file, lists, tags_file};
 use crate::commit::fold_newest;
+use crate::delete::{Delete, Deletes};
 use crate::engine::{Published, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generation::{Generation, joined};
 use crate::limits;
-use crate::manifest::{Edit, ManifestState, SourceState};
+use crate::manifest::{Edit, ListFile, ManifestState, SourceState};
 use crate::planner::{FlushDue, FlushFacts, FlushLimits, flush_due};
+use crate::sample::Row;
+use crate::scan::ReadView;
 use crate::segment::{NewSegment, SegmentMeta, SegmentWriter};
 use crate::tag::TagId;
 use crate::tag_table::TagTable;
@@ -77,14 +80,17 @@ impl Shared {
     }
 
     /// Ends the active memtable at a frame boundary if any frame was applied to it. Tags that
-    /// changed go with what is frozen already, or with an empty memtable.
+    /// changed go with what is frozen already, or with an empty memtable; so does a list of deletes
+    /// that merges have made old.
     fn freeze(&self) {
         let mut committer = self.committer.lock();
         // Frames are applied under the committer's lock: nothing is added to the memtable now.
         let published = self.published.read().clone();
         let active = &published.active;
-        let tags_only = || published.frozen.is_empty() && !self.dirty_tags.lock().is_empty();
-        if active.born.lock().is_none() && !tags_only() {
+        let lists_only = || {
+            published.frozen.is_empty() && (!self.dirty_tags.lock().is_empty() || self.lists_other_deletes(&published))
+        };
+        if active.born.lock().is_none() && !lists_only() {
             return;
         }
         let memtable = &active.memtable;
@@ -96,6 +102,12 @@ impl Shared {
             let frozen = now.frozen.iter().chain([active]).cloned().collect();
             Published { frozen, active: next, ..Published::clone(now) }
         });
+    }
+
+    /// Whether `deletes.parquet` does not list what the manifest has.
+    fn lists_other_deletes(&self, published: &Published) -> bool {
+        let listed = *self.deletes_listed.lock();
+        deletes_file::encode(&published.base.deletes).is_ok_and(|bytes| listed != Some(lists::described(&bytes)))
     }
 
     /// Changes what readers see, from what they see now: flushes and merges go on at once. The
@@ -138,7 +150,8 @@ impl Shared {
         ChangedTags { tags: self.tags.read().clone(), dirty }
     }
 
-    /// The edit that makes a generation part of the archive; writes `tags.parquet` before.
+    /// The edit that makes a generation part of the archive; writes `tags.parquet` and
+    /// `deletes.parquet` before.
     fn edit(
         &self,
         generation: &Generation,
@@ -152,10 +165,13 @@ impl Shared {
             false => Some(tags_file::write(&self.env, &self.archive.tags_file(), tags)?),
         };
         let memtable = &generation.memtable;
-        let newest = memtable.tags().into_iter().filter_map(|tag| {
+        let deletes = generation.deletes();
+        let deletes_file = self.list_deletes(before, &deletes)?;
+        let (mut newest, newest_gone) = self.newest_after(generation, before, &deletes);
+        newest.extend(memtable.tags().into_iter().filter_map(|tag| {
             let row = memtable.newest(tag)?;
             before.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
-        });
+        }));
         let sources: Vec<(Arc<str>, SourceState)> = generation
             .sources()
             .into_iter()
@@ -172,9 +188,59 @@ impl Shared {
             tags: dirty.iter().filter_map(|id| tags.get(*id).cloned()).collect(),
             forgotten: longest_idle(&before.sources, &sources),
             sources,
-            newest: newest.collect(),
+            newest,
             tags_file,
+            deletes,
+            purged: Vec::new(),
+            newest_gone,
+            deletes_file,
         })
+    }
+
+    /// Writes `deletes.parquet` where it is not what it will have to be.
+    fn list_deletes(&self, before: &ManifestState, new: &[Arc<Delete>]) -> Result<Option<ListFile>> {
+        let all: Vec<Arc<Delete>> = before.deletes.iter().chain(new).cloned().collect();
+        let bytes = deletes_file::encode(&all)?;
+        let mut listed = self.deletes_listed.lock();
+        if *listed == Some(lists::described(&bytes)) {
+            return Ok((before.deletes_file != *listed).then_some(()).and(*listed));
+        }
+        *listed = None;
+        *listed = Some(lists::replace(&self.env, &self.archive.deletes_file(), &bytes)?);
+        Ok(*listed)
+    }
+
+    /// The newest samples of tags whose newest one in segments these deletes take away, and tags
+    /// that have none left.
+    fn newest_after(
+        &self,
+        generation: &Generation,
+        before: &ManifestState,
+        deletes: &[Arc<Delete>],
+    ) -> (Vec<(TagId, Row)>, Vec<TagId>) {
+        let is_gone =
+            |tag: &TagId, delete: &Delete| before.newest.get(tag).is_some_and(|row| delete.hides(*tag, row.time));
+        let mut tags: Vec<TagId> =
+            deletes.iter().flat_map(|delete| delete.tags.ids().filter(|tag| is_gone(tag, delete))).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let view = ReadView {
+            segments: Arc::clone(&self.published.read().segments),
+            memtables: vec![Arc::clone(&generation.memtable)],
+            deletes: Deletes::of(before.deletes.iter().chain(deletes).cloned().collect()),
+            tags: self.tags.read().clone(),
+            manifest: before.number,
+        };
+        let newest = view.newest_of(&tags).unwrap_or_else(|_| {
+            // Where a segment cannot be read, only its own tags are without a current value.
+            tags.iter().filter_map(|tag| Some((*tag, view.newest_at(*tag, i64::MAX).ok()??))).collect()
+        });
+        let found: BTreeSet<TagId> = newest.iter().map(|(tag, _)| *tag).collect();
+        tags.retain(|tag| !found.contains(tag));
+        (newest, tags)
     }
 
     fn write_segment(&self, generation: &Generation, id: u64) -> Result<Option<SegmentMeta>> {
@@ -185,7 +251,9 @@ impl Shared {
         let (first_sequence, last_sequence) = (memtable.first_sequence(), memtable.last_sequence());
         let name = self.archive.segment_name(last_sequence, id);
         let dir = self.archive.segment_dir();
-        let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
+        // Deletes among its own frames took rows away in memory.
+        let deleted_through = generation.frozen_at();
+        let plan = NewSegment { id, name, first_sequence, last_sequence, deleted_through, zstd_level: ZSTD_LEVEL };
         let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
         let tags = self.tags.read().clone();
         for tag in memtable.tags() {

@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::delete::Deletes;
 use crate::engine::{Published, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Edit, ManifestState};
-use crate::planner::{FILE_BYTES, next_merge};
+use crate::planner::{FILE_BYTES, next_merge, next_purge};
 use crate::sample::Rows;
 use crate::scan::{ReadView, ScanRequest, TagSelection};
 use crate::segment::{NewSegment, ReadMetrics, Segment, SegmentMeta, SegmentWriter};
@@ -29,21 +30,34 @@ impl Shared {
             return Err(error);
         }
         let published = self.published.read().clone();
-        // A merge that needs a damaged segment would fail again and again.
+        let (base, now) = (&published.base, self.env.clock.now());
+        // Work that needs a damaged segment would fail again and again.
         let unusable = self.archive.damages().ids();
-        let Some(plan) = next_merge(&published.base.segments, &unusable, self.env.clock.now(), all) else {
-            return Ok(false);
-        };
+        if let Some(id) = next_purge(&base.segments, &unusable, &base.deletes, now, all) {
+            return self.purge(&published, id);
+        }
+        let Some(plan) = next_merge(&base.segments, &unusable, now, all) else { return Ok(false) };
         let inputs: Vec<Arc<Segment>> =
             published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
-        self.check_room(&inputs)?;
+        self.rewrite(&published.base, &inputs, &plan.windows)
+    }
+
+    /// Puts segments of these windows in the place of `inputs`, without the rows that the deletes of
+    /// `base` take away. Says whether all of it was done.
+    pub(super) fn rewrite(
+        &self,
+        base: &ManifestState,
+        inputs: &[Arc<Segment>],
+        windows: &[RangeInclusive<i64>],
+    ) -> Result<bool> {
+        self.check_room(inputs)?;
         let mut written = Vec::new();
-        let done = self.write_merged(&inputs, &plan.windows, &mut written);
+        let done = self.write_merged(base, inputs, windows, &mut written);
         if !matches!(done, Ok(true)) {
             self.discard_all(&written);
             return done;
         }
-        self.replace(&inputs, &written).inspect_err(|error| {
+        self.replace(inputs, &written).inspect_err(|error| {
             // A full disk is found before an edit has its number. After any other error the edit
             // may be there, and the segments that it names must be, too.
             if error.kind() == ErrorKind::Exhausted {
@@ -76,17 +90,21 @@ impl Shared {
     /// it was done.
     fn write_merged(
         &self,
+        base: &ManifestState,
         inputs: &[Arc<Segment>],
         windows: &[RangeInclusive<i64>],
         written: &mut Vec<SegmentMeta>,
     ) -> Result<bool> {
         let tags = self.tags.read().clone();
-        let view = ReadView { segments: inputs.into(), memtables: Vec::new(), tags, manifest: 0 };
+        // Deletes that the manifest does not have yet stay for the frames that replay may bring again.
+        let deletes = Deletes::of(base.deletes.clone());
+        let view = ReadView { segments: inputs.into(), memtables: Vec::new(), deletes, tags, manifest: 0 };
         for window in windows {
             let request =
                 ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::All) };
             let spec = view.plan(&request, 1)?;
-            let mut run = RunWriter { shared: self, inputs, open: None, last_tag: None };
+            let mut run =
+                RunWriter { shared: self, inputs, deleted_through: base.log_position, open: None, last_tag: None };
             for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default()))? {
                 if self.turns.stopping.load(Relaxed) {
                     return Ok(false);
@@ -141,6 +159,7 @@ impl Shared {
 struct RunWriter<'a> {
     shared: &'a Shared,
     inputs: &'a [Arc<Segment>],
+    deleted_through: u64,
     open: Option<SegmentWriter>,
     last_tag: Option<TagId>,
 }
@@ -165,7 +184,8 @@ impl RunWriter<'_> {
         let first_sequence = of(|m| m.first_sequence).min().unwrap_or(0);
         let last_sequence = of(|m| m.last_sequence).max().unwrap_or(0);
         let name = self.shared.archive.segment_name(last_sequence, id);
-        let plan = NewSegment { id, name, first_sequence, last_sequence, zstd_level: ZSTD_LEVEL };
+        let deleted_through = self.deleted_through;
+        let plan = NewSegment { id, name, first_sequence, last_sequence, deleted_through, zstd_level: ZSTD_LEVEL };
         SegmentWriter::create(&self.shared.env.disk, &self.shared.archive.segment_dir(), plan)
             .inspect_err(|error| self.shared.latch_unless_full(error))
     }

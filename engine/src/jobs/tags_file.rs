@@ -10,10 +10,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::env::{Env, OpenMode};
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::{crc32c, wide};
-use crate::manifest::TagsFile;
+use super::lists;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::manifest::ListFile;
 use crate::tag::Tag;
 use crate::tag_table::TagTable;
 
@@ -23,41 +23,10 @@ const BATCH_TAGS: usize = 65_536;
 const BATCH_TEXT_BYTES: usize = 64 << 20;
 
 /// Writes the file anew and puts it in the place of the older one.
-pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<TagsFile> {
+pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<ListFile> {
     let bytes = encode(tags, BATCH_TEXT_BYTES)
         .map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
-    let temporary = path.with_extension("tmp");
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let replace = || -> std::io::Result<()> {
-        match env.disk.remove(&temporary) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = env.disk.open(&temporary, OpenMode::CreateNew)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync_data()?;
-        env.disk.rename(&temporary, path)
-    };
-    replace().map_err(|e| {
-        let _ = env.disk.remove(&temporary);
-        Error::io("writing", path, &e)
-    })?;
-    // A directory that could not be synced is not synced again, whatever the reason.
-    env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e).with_kind(ErrorKind::Io))?;
-    Ok(TagsFile { bytes: wide(bytes.len()), crc: crc32c(&bytes) })
-}
-
-/// Whether the file holds what the manifest says.
-pub(crate) fn is_intact(env: &Env, path: &Path, expected: TagsFile) -> bool {
-    let read = || -> std::io::Result<bool> {
-        let file = env.disk.open(path, OpenMode::Read)?;
-        if file.len()? != expected.bytes {
-            return Ok(false);
-        }
-        let bytes = file.read_ranges(std::slice::from_ref(&(0..expected.bytes)))?;
-        Ok(crc32c(&bytes[0]) == expected.crc)
-    };
-    read().unwrap_or(false)
+    lists::replace(env, path, &bytes)
 }
 
 fn encode(tags: &TagTable, batch_bytes: usize) -> parquet::errors::Result<Vec<u8>> {

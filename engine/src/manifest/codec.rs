@@ -1,9 +1,14 @@
-//! A manifest file: a header, an edit, and a CRC32C over both.
+//! A manifest file: a header, an edit, and a CRC32C over both. Version 1, which knew no deletes, is
+//! still read.
 
 use std::sync::Arc;
 
-use super::state::{Edit, SourceState, TagsFile};
-use crate::format::{DecodeError, Decoder, Encoder, TAG_BYTES_MIN, crc32c, decode_tag, encode_tag};
+use super::state::{Edit, ListFile, SourceState};
+use crate::delete::Delete;
+use crate::format::{
+    DELETE_BYTES_MIN, DecodeError, Decoder, Encoder, TAG_BYTES_MIN, crc32c, decode_delete, decode_tag, encode_delete,
+    encode_tag,
+};
 use crate::ingest::Counts;
 use crate::limits;
 use crate::sample::{Cell, Row};
@@ -12,7 +17,9 @@ use crate::status::Status;
 use crate::tag::TagId;
 
 const MAGIC: &[u8; 8] = b"TAGUSMAN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest version that is read.
+const VERSION_MIN: u32 = 1;
 
 /// What a manifest file's edit is applied to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,8 +59,8 @@ pub fn decode(bytes: &[u8], archive: u64, number: u64) -> Result<(Kind, Edit), D
         return Err(DecodeError::new(0, "this is no manifest file"));
     }
     let version = input.u32()?;
-    if version != VERSION {
-        return Err(input.error(format!("manifest version {version} is not {VERSION}")));
+    if !(VERSION_MIN..=VERSION).contains(&version) {
+        return Err(input.error(format!("manifest version {version} is not between {VERSION_MIN} and {VERSION}")));
     }
     let kind = match input.u8()? {
         1 => Kind::Edit,
@@ -63,7 +70,7 @@ pub fn decode(bytes: &[u8], archive: u64, number: u64) -> Result<(Kind, Edit), D
     if (input.u64()?, input.u64()?) != (archive, number) {
         return Err(input.error("the file belongs to another archive or number"));
     }
-    let edit = decode_edit(&mut input)?;
+    let edit = decode_edit(&mut input, version)?;
     input.finish()?;
     Ok((kind, edit))
 }
@@ -89,27 +96,61 @@ fn encode_edit(out: &mut Encoder, edit: &Edit) {
         out.u32(tag.0);
         encode_row(out, row);
     }
-    out.bool(edit.tags_file.is_some());
-    if let Some(file) = edit.tags_file {
+    encode_list_file(out, edit.tags_file);
+    out.count(edit.deletes.len());
+    for delete in &edit.deletes {
+        out.u64(delete.sequence);
+        encode_delete(out, delete);
+    }
+    out.count(edit.purged.len());
+    for (id, through) in &edit.purged {
+        out.u64(*id);
+        out.u64(*through);
+    }
+    out.count(edit.newest_gone.len());
+    edit.newest_gone.iter().for_each(|tag| out.u32(tag.0));
+    encode_list_file(out, edit.deletes_file);
+}
+
+fn encode_list_file(out: &mut Encoder, file: Option<ListFile>) {
+    out.bool(file.is_some());
+    if let Some(file) = file {
         out.u64(file.bytes);
         out.u32(file.crc);
     }
 }
 
-fn decode_edit(input: &mut Decoder<'_>) -> Result<Edit, DecodeError> {
-    Ok(Edit {
+fn decode_list_file(input: &mut Decoder<'_>) -> Result<Option<ListFile>, DecodeError> {
+    Ok(if input.bool()? { Some(ListFile { bytes: input.u64()?, crc: input.u32()? }) } else { None })
+}
+
+fn decode_edit(input: &mut Decoder<'_>, version: u32) -> Result<Edit, DecodeError> {
+    let mut edit = Edit {
         log_position: input.u64()?,
         next_segment_id: input.u64()?,
-        added: list(input, 80, decode_segment)?,
+        added: list(input, 80, |input| decode_segment(input, version))?,
         removed: list(input, 8, Decoder::u64)?,
         tags: list(input, TAG_BYTES_MIN, |input| decode_tag(input).map(Arc::new))?,
         sources: list(input, 26, |input| {
-            Ok((input.str_within(limits::SOURCE_NAME_BYTES_MAX)?.into(), decode_source(input)?))
+            Ok((input.str_within(limits::SOURCE_NAME_BYTES_MAX)?.into(), decode_source(input, version)?))
         })?,
         forgotten: list(input, 1, |input| Ok(input.str_within(limits::SOURCE_NAME_BYTES_MAX)?.into()))?,
         newest: list(input, 18, |input| Ok((TagId(input.u32()?), decode_row(input)?)))?,
-        tags_file: if input.bool()? { Some(TagsFile { bytes: input.u64()?, crc: input.u32()? }) } else { None },
-    })
+        tags_file: decode_list_file(input)?,
+        ..Edit::default()
+    };
+    if version > 1 {
+        edit.deletes = list(input, DELETE_BYTES_MIN + 8, decode_logged_delete)?;
+        edit.purged = list(input, 16, |input| Ok((input.u64()?, input.u64()?)))?;
+        edit.newest_gone = list(input, 4, |input| Ok(TagId(input.u32()?)))?;
+        edit.deletes_file = decode_list_file(input)?;
+    }
+    Ok(edit)
+}
+
+fn decode_logged_delete(input: &mut Decoder<'_>) -> Result<Arc<Delete>, DecodeError> {
+    let sequence = input.u64()?;
+    decode_delete(input, sequence).map(Arc::new)
 }
 
 /// A count and as many entries, each of at least `bytes_min` bytes.
@@ -128,7 +169,7 @@ fn encode_segment(out: &mut Encoder, segment: &SegmentMeta) {
         out.u64(number);
     }
     out.u32(segment.tail_crc);
-    for number in [segment.rows, segment.first_sequence, segment.last_sequence] {
+    for number in [segment.rows, segment.first_sequence, segment.last_sequence, segment.deleted_through] {
         out.u64(number);
     }
     for number in [segment.first_tag.0, segment.last_tag.0, segment.tags] {
@@ -138,21 +179,24 @@ fn encode_segment(out: &mut Encoder, segment: &SegmentMeta) {
     out.i64(segment.last_time);
 }
 
-fn decode_segment(input: &mut Decoder<'_>) -> Result<SegmentMeta, DecodeError> {
+fn decode_segment(input: &mut Decoder<'_>, version: u32) -> Result<SegmentMeta, DecodeError> {
     let id = input.u64()?;
     let name = input.str_within(255)?.to_owned();
     if name.contains(['/', '\\']) || name.starts_with('.') {
         return Err(input.error("a segment name is no plain file name"));
     }
+    let (bytes, tail_offset, tail_crc, rows) = (input.u64()?, input.u64()?, input.u32()?, input.u64()?);
+    let (first_sequence, last_sequence) = (input.u64()?, input.u64()?);
     Ok(SegmentMeta {
         id,
         name,
-        bytes: input.u64()?,
-        tail_offset: input.u64()?,
-        tail_crc: input.u32()?,
-        rows: input.u64()?,
-        first_sequence: input.u64()?,
-        last_sequence: input.u64()?,
+        bytes,
+        tail_offset,
+        tail_crc,
+        rows,
+        first_sequence,
+        last_sequence,
+        deleted_through: if version > 1 { input.u64()? } else { last_sequence },
         first_tag: TagId(input.u32()?),
         last_tag: TagId(input.u32()?),
         tags: input.u32()?,
@@ -170,9 +214,11 @@ fn encode_source(out: &mut Encoder, source: &SourceState) {
         out.varint(count);
     }
     out.i64(source.received);
+    out.count(source.ended.len());
+    source.ended.iter().for_each(|epoch| out.u64(*epoch));
 }
 
-fn decode_source(input: &mut Decoder<'_>) -> Result<SourceState, DecodeError> {
+fn decode_source(input: &mut Decoder<'_>, version: u32) -> Result<SourceState, DecodeError> {
     Ok(SourceState {
         identity: input.str_within(limits::IDENTITY_BYTES_MAX)?.into(),
         epoch: input.u64()?,
@@ -186,6 +232,7 @@ fn decode_source(input: &mut Decoder<'_>) -> Result<SourceState, DecodeError> {
             rejected: input.varint()?,
         },
         received: input.i64()?,
+        ended: if version > 1 { list(input, 8, Decoder::u64)? } else { Vec::new() },
     })
 }
 

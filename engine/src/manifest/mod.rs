@@ -16,7 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use state::{Edit, ManifestState, SourceState, TagsFile};
+pub use state::{Edit, ListFile, ManifestState, SourceState};
 
 use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};

@@ -4,10 +4,12 @@
 //! 2. A segment that is added holds frames that no segment held before, or those of segments that
 //!    the same edit removes; and none above the log position. So live segments that overlap have
 //!    disjoint ranges of sequences, and the higher wins.
+//! 3. A delete stays for as long as a segment may have rows that it takes away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::delete::Delete;
 use crate::ingest::Counts;
 use crate::sample::Row;
 use crate::segment::SegmentMeta;
@@ -32,12 +34,17 @@ pub struct ManifestState {
     /// The newest sample of each tag that is in a segment.
     pub newest: BTreeMap<TagId, Row>,
     /// CRC32C and length of `tags.parquet`.
-    pub tags_file: Option<TagsFile>,
+    pub tags_file: Option<ListFile>,
+    /// Deletes that segments still need, ascending in their sequences.
+    pub deletes: Vec<Arc<Delete>>,
+    /// CRC32C and length of `deletes.parquet`.
+    pub deletes_file: Option<ListFile>,
 }
 
-/// The file that tells other readers the names of tags; it can be written again from the tags.
+/// A file that tells other readers of the tags, or of the deletes; it can be written again from
+/// those.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TagsFile {
+pub struct ListFile {
     /// Its length.
     pub bytes: u64,
     /// The CRC32C of all of it.
@@ -57,6 +64,8 @@ pub struct SourceState {
     pub counts: Counts,
     /// The server's clock at that batch, nanoseconds since 1970 UTC.
     pub received: i64,
+    /// The epochs before this one that were ended last, the latest at the end.
+    pub ended: Vec<u64>,
 }
 
 /// One change of the archive.
@@ -79,7 +88,15 @@ pub struct Edit {
     /// Newest samples that changed.
     pub newest: Vec<(TagId, Row)>,
     /// The new tags file.
-    pub tags_file: Option<TagsFile>,
+    pub tags_file: Option<ListFile>,
+    /// Deletes up to the new log position.
+    pub deletes: Vec<Arc<Delete>>,
+    /// Ids of segments from which deletes up to a log sequence have nothing to take away.
+    pub purged: Vec<(u64, u64)>,
+    /// Tags that have no sample in segments any more.
+    pub newest_gone: Vec<TagId>,
+    /// The new deletes file.
+    pub deletes_file: Option<ListFile>,
 }
 
 impl ManifestState {
@@ -119,11 +136,41 @@ impl ManifestState {
         for name in &edit.forgotten {
             self.sources.remove(name);
         }
+        for tag in &edit.newest_gone {
+            self.newest.remove(tag);
+        }
         self.newest.extend(edit.newest);
         self.tags_file = edit.tags_file.or(self.tags_file);
+        self.deletes_file = edit.deletes_file.or(self.deletes_file);
+        for (id, through) in edit.purged {
+            let segment = self.segments.iter_mut().find(|s| s.id == id);
+            let segment = segment.ok_or_else(|| format!("segment {id} is purged but not live"))?;
+            segment.deleted_through = segment.deleted_through.max(through);
+        }
+        for delete in edit.deletes {
+            self.add_delete(delete, edit.log_position)?;
+        }
+        self.deletes.retain(|delete| self.segments.iter().any(|segment| delete.concerns(segment)));
         self.log_position = edit.log_position;
         self.next_segment_id = edit.next_segment_id;
         self.number += 1;
+        Ok(())
+    }
+
+    /// Adds a delete in place of those that it makes needless.
+    fn add_delete(&mut self, delete: Arc<Delete>, log_position: u64) -> Result<(), String> {
+        let after = self.deletes.last().map_or(0, |last| last.sequence);
+        if delete.sequence <= after || delete.sequence > log_position {
+            let sequence = delete.sequence;
+            return Err(format!("delete {sequence} is not after {after}, or after the log position {log_position}"));
+        }
+        let continued = self.deletes.iter().filter(|older| delete.continues(older)).map(|older| older.from).min();
+        let delete = match continued {
+            Some(from) if from < delete.from => Arc::new(Delete { from, ..Delete::clone(&delete) }),
+            _ => delete,
+        };
+        self.deletes.retain(|older| !delete.continues(older) && !delete.replaces(older));
+        self.deletes.push(delete);
         Ok(())
     }
 
@@ -139,6 +186,10 @@ impl ManifestState {
             forgotten: Vec::new(),
             newest: self.newest.iter().map(|(t, r)| (*t, r.clone())).collect(),
             tags_file: self.tags_file,
+            deletes: self.deletes.clone(),
+            purged: Vec::new(),
+            newest_gone: Vec::new(),
+            deletes_file: self.deletes_file,
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::codec;
 use super::*;
+use crate::delete::{Cause, Delete, TagRanges};
 use crate::ingest::Counts;
 use crate::sample::{Cell, Row};
 use crate::segment::SegmentMeta;
@@ -16,6 +17,7 @@ fn segment(id: u64, last_sequence: u64) -> SegmentMeta {
         rows: 3,
         first_sequence: 1,
         last_sequence,
+        deleted_through: last_sequence,
         first_tag: TagId(1),
         last_tag: TagId(2),
         tags: 2,
@@ -31,6 +33,7 @@ fn edit() -> Edit {
         sequence: 12,
         counts: Counts { stored: 5, coerced: 1, ..Counts::default() },
         received: -3,
+        ended: vec![3, u64::MAX],
     };
     let cell = Cell { value: None, text: Some("Scan Timeout".into()), status: Status::BAD };
     Edit {
@@ -42,7 +45,75 @@ fn edit() -> Edit {
         sources: vec![("gw".into(), source)],
         forgotten: vec!["old".into()],
         newest: vec![(TagId(1), Row { time: 9, cell }), (TagId(2), Row { time: -9, cell: Cell::good(1) })],
-        tags_file: Some(TagsFile { bytes: 10, crc: 11 }),
+        tags_file: Some(ListFile { bytes: 10, crc: 11 }),
+        deletes: vec![Arc::new(delete(4, &[1, 2, 9], -5, 9))],
+        purged: vec![(7, 3)],
+        newest_gone: vec![TagId(3)],
+        deletes_file: Some(ListFile { bytes: 12, crc: 13 }),
+    }
+}
+
+fn delete(sequence: u64, tags: &[u32], from: i64, to: i64) -> Delete {
+    let tags = TagRanges::of(&tags.iter().map(|tag| TagId(*tag)).collect::<Vec<_>>());
+    Delete { sequence, received: -7, cause: Cause::Request, tags, from, to }
+}
+
+/// A state with one segment of frames up to 3, of tags 1 and 2 and times -5 to 9.
+fn state_of_one_segment() -> ManifestState {
+    let mut state = ManifestState::default();
+    let first = Edit { log_position: 3, next_segment_id: 2, added: vec![segment(1, 3)], ..Edit::default() };
+    state.apply(first).unwrap();
+    state
+}
+
+fn adding(deletes: Vec<Delete>) -> Edit {
+    let log_position = deletes.iter().map(|delete| delete.sequence).max().unwrap_or(3);
+    let deletes = deletes.into_iter().map(Arc::new).collect();
+    Edit { log_position, next_segment_id: 2, deletes, ..Edit::default() }
+}
+
+#[test]
+fn a_delete_stays_while_a_segment_needs_it() {
+    let mut state = state_of_one_segment();
+    for nothing in [delete(4, &[3], -5, 9), delete(5, &[1], 10, 20), delete(6, &[1], -20, -6)] {
+        state.apply(adding(vec![nothing])).unwrap();
+        assert_eq!(state.deletes, []);
+    }
+    state.apply(adding(vec![delete(7, &[2], 9, 20)])).unwrap();
+    assert_eq!(state.deletes.len(), 1);
+    let mut purged = state.clone();
+    purged.apply(Edit { purged: vec![(1, 6)], ..adding(vec![]).at(7) }).unwrap();
+    assert_eq!(purged.deletes.len(), 1, "purged of older deletes only");
+    purged.apply(Edit { purged: vec![(1, 7)], ..adding(vec![]).at(7) }).unwrap();
+    assert_eq!(purged.deletes, []);
+    let replaced = SegmentMeta { first_sequence: 1, deleted_through: 7, ..segment(2, 3) };
+    let merge = Edit { next_segment_id: 3, added: vec![replaced], removed: vec![1], ..adding(vec![]).at(7) };
+    state.apply(merge).unwrap();
+    assert_eq!(state.deletes, []);
+}
+
+#[test]
+fn a_delete_takes_the_place_of_those_that_it_holds() {
+    let mut state = state_of_one_segment();
+    state.apply(adding(vec![delete(4, &[1], 0, 5), delete(5, &[2], 0, 5)])).unwrap();
+    state.apply(adding(vec![delete(6, &[1], -1, 5)])).unwrap();
+    assert_eq!(state.deletes.iter().map(|d| d.sequence).collect::<Vec<_>>(), [5, 6]);
+    let retention = |sequence, from, to| Delete { cause: Cause::Retention, ..delete(sequence, &[1, 2], from, to) };
+    state.apply(adding(vec![retention(7, -5, -3)])).unwrap();
+    state.apply(adding(vec![retention(8, -2, 1)])).unwrap();
+    let last = state.deletes.last().unwrap();
+    assert_eq!((state.deletes.len(), last.sequence, last.from, last.to), (3, 8, -5, 1));
+    let mut again = ManifestState::default();
+    again.apply(state.as_edit()).unwrap();
+    assert_eq!(again.as_edit(), state.as_edit());
+    assert!(state.clone().apply(adding(vec![delete(8, &[1], 0, 5)])).is_err(), "deletes come in the order of the log");
+    let later = Edit { log_position: 8, ..adding(vec![delete(9, &[1], 0, 5)]) };
+    assert!(state.apply(later).is_err(), "above the log position");
+}
+
+impl Edit {
+    fn at(self, log_position: u64) -> Edit {
+        Edit { log_position, ..self }
     }
 }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use parking_lot::RwLock;
 
+use crate::delete::Delete;
 use crate::sample::{Cell, Row, Rows, text_bytes};
 use crate::tag::TagId;
 
@@ -137,6 +138,18 @@ impl Memtable {
         self.inner.read().bytes
     }
 
+    /// Takes away the samples of a delete, whose frame is the last one applied then.
+    pub(crate) fn delete(&self, delete: &Delete) {
+        let mut inner = self.inner.write();
+        for (first, last) in delete.tags.ranges() {
+            let end = inner.runs.len().min((last.0 as usize).saturating_add(1));
+            for index in first.0 as usize..end {
+                inner.delete(index, delete.from, delete.to);
+            }
+        }
+        inner.last_sequence = delete.sequence;
+    }
+
     /// Opens the memtable for the samples of one frame.
     pub(crate) fn write(&self, sequence: u64) -> MemtableWriter<'_> {
         let mut inner = self.inner.write();
@@ -182,6 +195,23 @@ impl Inner {
     fn run(&self, tag: TagId) -> Option<&Run> {
         self.runs.get(tag.0 as usize)?.as_deref()
     }
+
+    /// Takes away the samples of one run from `from` to `to`.
+    fn delete(&mut self, index: usize, from: i64, to: i64) {
+        let Some(run) = &mut self.runs[index] else { return };
+        let extent = run.extent();
+        if from > extent.last_time || to < extent.first_time {
+            return;
+        }
+        let (rows, bytes) = (run.len(), run.bytes());
+        run.delete(from, to);
+        self.rows -= rows - run.len();
+        self.bytes -= bytes - run.bytes();
+        if run.len() == 0 {
+            self.bytes -= RUN_BYTES;
+            self.runs[index] = None;
+        }
+    }
 }
 
 impl Run {
@@ -213,11 +243,34 @@ impl Run {
         }
     }
 
+    /// The number of samples.
+    fn len(&self) -> usize {
+        self.main.len() + self.late.len()
+    }
+
+    /// Bytes that the samples take, as they were counted when they came.
+    fn bytes(&self) -> usize {
+        let late: usize = self.late.values().map(|cell| LATE_BYTES + text_bytes(cell.text.as_ref())).sum();
+        self.main.memory() + late
+    }
+
+    /// Takes away the samples from `from` to `to`. The columns keep no room in reserve then.
+    fn delete(&mut self, from: i64, to: i64) {
+        let gone = self.within(from, to);
+        if !gone.is_empty() {
+            let mut kept = Rows::default();
+            kept.extend_from(&self.main, 0..gone.start);
+            kept.extend_from(&self.main, gone.end..self.main.len());
+            self.main = kept;
+        }
+        self.late.retain(|time, _| !(from..=to).contains(time));
+    }
+
     fn extent(&self) -> Extent {
         let firsts = self.main.times.first().into_iter().chain(self.late.keys().next());
         let lasts = self.main.times.last().into_iter().chain(self.late.keys().next_back());
         Extent {
-            rows: (self.main.len() + self.late.len()) as u64,
+            rows: self.len() as u64,
             first_time: firsts.copied().min().unwrap_or(i64::MAX),
             last_time: lasts.copied().max().unwrap_or(i64::MIN),
         }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::delete::{Cause, TagRanges};
 use crate::sample::TEXT_BYTES;
 use crate::status::Status;
 
@@ -14,12 +15,29 @@ fn cell() -> impl Strategy<Value = Cell> {
     ]
 }
 
+/// A sample, or now and then the delete of two tags from its time on, so many nanoseconds long.
+type Step = (u32, i64, Cell, Option<i64>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((1u32..4, -20i64..20, cell(), prop::option::weighted(0.05, 0i64..25)), 0..200)
+}
+
+fn delete(sequence: u64, tag: u32, from: i64, to: i64) -> Delete {
+    let tags = TagRanges::of(&[TagId(tag), TagId(tag + 1)]);
+    Delete { sequence, received: 0, cause: Cause::Request, tags, from, to }
+}
+
 proptest! {
     #[test]
-    fn a_memtable_equals_a_map(writes in prop::collection::vec((1u32..4, -20i64..20, cell()), 0..200), from in -25i64..25, width in -1i64..30) {
+    fn a_memtable_equals_a_map(steps in steps(), from in -25i64..25, width in -1i64..30) {
         let memtable = Memtable::default();
         let mut model: BTreeMap<(u32, i64), Cell> = BTreeMap::new();
-        for (sequence, (tag, time, cell)) in (1..).zip(&writes) {
+        for (sequence, (tag, time, cell, width)) in (1..).zip(&steps) {
+            if let Some(width) = width {
+                memtable.delete(&delete(sequence, *tag, *time, time + width));
+                model.retain(|(t, at), _| !(tag..=&(tag + 1)).contains(&t) || !(*time..=time + width).contains(at));
+                continue;
+            }
             let mut rows = Rows::default();
             rows.push(*time, cell);
             let found = memtable.write(sequence).put(TagId(*tag), &rows, 0);
@@ -71,12 +89,16 @@ fn recount(memtable: &Memtable) -> usize {
 
 proptest! {
     #[test]
-    fn every_byte_is_counted(writes in prop::collection::vec((1u32..4, -20i64..20, cell()), 0..200)) {
+    fn every_byte_is_counted(steps in steps()) {
         let memtable = Memtable::default();
-        for (sequence, (tag, time, cell)) in (1..).zip(&writes) {
-            let mut rows = Rows::default();
-            rows.push(*time, cell);
-            memtable.write(sequence).put(TagId(*tag), &rows, 0);
+        for (sequence, (tag, time, cell, width)) in (1..).zip(&steps) {
+            if let Some(width) = width {
+                memtable.delete(&delete(sequence, *tag, *time, time + width));
+            } else {
+                let mut rows = Rows::default();
+                rows.push(*time, cell);
+                memtable.write(sequence).put(TagId(*tag), &rows, 0);
+            }
             prop_assert_eq!(memtable.bytes(), recount(&memtable));
         }
     }

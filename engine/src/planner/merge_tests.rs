@@ -17,6 +17,7 @@ fn segment(id: u64, bytes: u64, sequence: u64, first: i64, last: i64) -> Segment
         rows: bytes / 2,
         first_sequence: sequence,
         last_sequence: sequence,
+        deleted_through: sequence,
         first_tag: TagId(1),
         last_tag: TagId(100),
         tags: 100,

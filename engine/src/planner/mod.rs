@@ -1,8 +1,12 @@
 //! What to do next: pure decisions over facts that others gather.
 
 mod merge;
+mod purge;
+mod retention;
 
 pub use merge::{FILE_BYTES, MergePlan, next_merge};
+pub use purge::next_purge;
+pub use retention::{Expiry, expiries};
 
 /// What a decision to flush needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

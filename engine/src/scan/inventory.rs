@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plan::Span;
 use super::spec::{QualitySet, TagSelection};
 use super::{ReadView, ScanCell};
+use crate::delete::Deletes;
 use crate::error::Result;
 use crate::memtable::{Extent, Memtable};
 use crate::segment::{Segment, TagRun};
@@ -32,8 +33,32 @@ pub(super) enum Origin {
 }
 
 impl TagSource {
+    /// What deletes leave of a run, from `from` to `to`; times ascend.
+    pub(super) fn visible_of_run(
+        rank: usize,
+        segment: &Arc<Segment>,
+        run: TagRun,
+        times: (i64, i64),
+        deletes: &Deletes,
+    ) -> Vec<TagSource> {
+        let rest = deletes.rest(run.tag, times.0, times.1);
+        rest.into_iter().filter_map(|(from, to)| TagSource::of_run(rank, segment, run.clone(), from, to)).collect()
+    }
+
+    /// What deletes leave of a tag of a memtable, from `from` to `to`; times ascend.
+    pub(super) fn visible_of_memtable(
+        rank: usize,
+        memtable: &Arc<Memtable>,
+        tag: TagId,
+        times: (i64, i64),
+        deletes: &Deletes,
+    ) -> Vec<TagSource> {
+        let rest = deletes.rest(tag, times.0, times.1);
+        rest.into_iter().filter_map(|(from, to)| TagSource::of_memtable(rank, memtable, tag, from, to)).collect()
+    }
+
     /// A run of a segment; none where it has no row from `from` to `to`.
-    pub(super) fn of_run(rank: usize, segment: &Arc<Segment>, run: TagRun, from: i64, to: i64) -> Option<TagSource> {
+    fn of_run(rank: usize, segment: &Arc<Segment>, run: TagRun, from: i64, to: i64) -> Option<TagSource> {
         let (tag, first, last) = (run.tag, run.first_time, run.last_time);
         TagSource::clipped(tag, rank, first, last, from, to, || Origin::Segment(Arc::clone(segment), run))
     }
@@ -128,8 +153,8 @@ impl TagSource {
 
 /// Walks the tags of a cell in ascending order.
 pub(super) struct Inventory {
-    segments: Vec<(usize, Arc<Segment>)>,
-    memtables: Vec<(usize, Arc<Memtable>, Vec<TagId>)>,
+    segments: Vec<(usize, Arc<Segment>, Deletes)>,
+    memtables: Vec<InMemory>,
     tags: Tags,
     qualities: QualitySet,
     from: i64,
@@ -137,6 +162,14 @@ pub(super) struct Inventory {
     /// Tags of the next stretch.
     width: usize,
     width_max: usize,
+}
+
+/// A memtable, with its tags where all are asked for, ascending, and what hides its rows.
+struct InMemory {
+    rank: usize,
+    memtable: Arc<Memtable>,
+    tags: Vec<TagId>,
+    deletes: Deletes,
 }
 
 enum Tags {
@@ -172,8 +205,18 @@ impl Inventory {
         let all = matches!(tags, Tags::Range(_));
         let memtables = (view.segments.len()..)
             .zip(&view.memtables)
-            .map(|(rank, m)| (rank, Arc::clone(m), if all { m.tags() } else { Vec::new() }))
+            .map(|(rank, memtable)| InMemory {
+                rank,
+                memtable: Arc::clone(memtable),
+                tags: if all { memtable.tags() } else { Vec::new() },
+                deletes: view.deletes_of_memtable(memtable),
+            })
             .collect();
+        let with_deletes = |(rank, segment): (usize, Arc<Segment>)| {
+            let deletes = view.deletes_of_segment(segment.meta());
+            (rank, segment, deletes)
+        };
+        let segments: Vec<_> = segments.into_iter().map(with_deletes).collect();
         let width_max = (ENTRIES / segments.len().max(1)).clamp(64, 8192);
         Inventory { segments, memtables, tags, qualities, from: cell.from, to: cell.to, width: 32, width_max }
     }
@@ -207,25 +250,24 @@ impl Inventory {
 
     /// The first tag from `first` on that any source may hold.
     fn first_present(&self, first: u32, last: u32) -> Option<u32> {
-        let segments = self.segments.iter().map(|(_, segment)| segment.meta());
+        let segments = self.segments.iter().map(|(_, segment, _)| segment.meta());
         let segments = segments.filter(|m| m.last_tag.0 >= first).map(|m| m.first_tag.0.max(first));
         let memtables = self
             .memtables
             .iter()
-            .filter_map(|(_, _, tags)| tags.get(tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0));
+            .filter_map(|m| m.tags.get(m.tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0));
         segments.chain(memtables).min().filter(|tag| *tag <= last)
     }
 
     fn of_range(&self, first: TagId, last: TagId) -> Result<Vec<TagSource>> {
         let mut found = Vec::new();
-        for (rank, segment) in &self.segments {
-            self.add_runs(&mut found, *rank, segment, first, last)?;
+        for (rank, segment, deletes) in &self.segments {
+            self.add_runs(&mut found, *rank, segment, deletes, (first, last))?;
         }
-        for (rank, memtable, tags) in &self.memtables {
-            let start = tags.partition_point(|tag| *tag < first);
-            let end = tags.partition_point(|tag| *tag <= last);
-            let tags = tags[start..end].iter();
-            found.extend(tags.filter_map(|tag| TagSource::of_memtable(*rank, memtable, *tag, self.from, self.to)));
+        for memtable in &self.memtables {
+            let start = memtable.tags.partition_point(|tag| *tag < first);
+            let end = memtable.tags.partition_point(|tag| *tag <= last);
+            self.add_memtable(&mut found, memtable, &memtable.tags[start..end]);
         }
         Ok(found)
     }
@@ -233,16 +275,21 @@ impl Inventory {
     fn of_ids(&self, ids: &[TagId]) -> Result<Vec<TagSource>> {
         let mut found = Vec::new();
         for near in ids.chunk_by(|a, b| b.0 - a.0 < NEAR) {
-            for (rank, segment) in &self.segments {
-                self.add_runs(&mut found, *rank, segment, near[0], near[near.len() - 1])?;
+            for (rank, segment, deletes) in &self.segments {
+                self.add_runs(&mut found, *rank, segment, deletes, (near[0], near[near.len() - 1]))?;
             }
         }
         found.retain(|source| ids.binary_search(&source.tag).is_ok());
-        for (rank, memtable, _) in &self.memtables {
-            let tags = ids.iter();
-            found.extend(tags.filter_map(|tag| TagSource::of_memtable(*rank, memtable, *tag, self.from, self.to)));
+        for memtable in &self.memtables {
+            self.add_memtable(&mut found, memtable, ids);
         }
         Ok(found)
+    }
+
+    fn add_memtable(&self, found: &mut Vec<TagSource>, from: &InMemory, tags: &[TagId]) {
+        let InMemory { rank, memtable, deletes, .. } = from;
+        let times = (self.from, self.to);
+        found.extend(tags.iter().flat_map(|tag| TagSource::visible_of_memtable(*rank, memtable, *tag, times, deletes)));
     }
 
     fn add_runs(
@@ -250,20 +297,18 @@ impl Inventory {
         found: &mut Vec<TagSource>,
         rank: usize,
         segment: &Arc<Segment>,
-        first: TagId,
-        last: TagId,
+        deletes: &Deletes,
+        (first, last): (TagId, TagId),
     ) -> Result<()> {
         let meta = segment.meta();
         let (first, last) = (first.max(meta.first_tag), last.min(meta.last_tag));
         if first > last {
             return Ok(());
         }
-        let add = |run| TagSource::of_run(rank, segment, run, self.from, self.to);
-        if first == last {
-            found.extend(segment.run(first)?.and_then(add));
-        } else {
-            found.extend(segment.runs(first..=last)?.into_iter().filter_map(add));
-        }
+        let runs =
+            if first == last { segment.run(first)?.into_iter().collect() } else { segment.runs(first..=last)? };
+        let visible = |run| TagSource::visible_of_run(rank, segment, run, (self.from, self.to), deletes);
+        found.extend(runs.into_iter().flat_map(visible));
         Ok(())
     }
 }

@@ -8,7 +8,8 @@ use super::batch::BatchBuilder;
 use super::inventory::{NEAR, TagSource};
 use super::merge::Merge;
 use super::source::{Reading, Sizes};
-use super::spec::{Order, QualitySet};
+use super::spec::{Order, QualitySet, ScanRequest, TagSelection};
+use crate::delete::Deletes;
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::sample::{Cell, Row, Rows};
@@ -32,6 +33,23 @@ impl ReadView {
         Ok(rows.times.first().map(|time| Row { time: *time, cell: rows.cell(0) }))
     }
 
+    /// The newest row of each of these tags that has one, by tag.
+    pub(crate) fn newest_of(&self, tags: &[TagId]) -> Result<Vec<(TagId, Row)>> {
+        let request = ScanRequest {
+            order: Order::Descending,
+            limit_per_tag: Some(1),
+            ..ScanRequest::of(TagSelection::Ids(tags.to_vec()))
+        };
+        let spec = self.plan(&request, 1)?;
+        let mut newest = Vec::new();
+        for batch in self.open(&spec, 0, Arc::default())? {
+            let batch = batch?;
+            let row = |i: usize| Row { time: batch.rows.times[i], cell: batch.rows.cell(i) };
+            newest.extend(batch.runs.iter().map(|(tag, range)| (*tag, row(range.start))));
+        }
+        Ok(newest)
+    }
+
     /// What a tag's rows at `times` say, which must ascend; None where there is no row of that
     /// time. The answer has as many entries as `times`.
     pub fn cells_at(&self, tag: TagId, times: &[i64]) -> Result<Vec<Option<Cell>>> {
@@ -53,10 +71,10 @@ impl ReadView {
         assert!(wanted.is_sorted(), "cells are looked up by ascending tags and times");
         let mut lookup = Lookup { wanted, found: vec![None; wanted.len()], sizes };
         for memtable in self.memtables.iter().rev() {
-            lookup.look_into_memory(memtable);
+            lookup.look_into_memory(memtable, &self.deletes_of_memtable(memtable));
         }
         for segment in self.segments.iter().rev() {
-            lookup.look_into_segment(segment)?;
+            lookup.look_into_segment(segment, &self.deletes_of_segment(segment.meta()))?;
         }
         Ok(lookup.found)
     }
@@ -66,12 +84,16 @@ impl ReadView {
         let mut sources = Vec::new();
         for (rank, segment) in self.segments.iter().enumerate() {
             let meta = segment.meta();
-            if (meta.first_tag..=meta.last_tag).contains(&tag) && meta.first_time <= to && meta.last_time >= from {
-                sources.extend(segment.run(tag)?.and_then(|run| TagSource::of_run(rank, segment, run, from, to)));
+            let counts = meta.first_time <= to && meta.last_time >= from && !self.deletes.take_all_of(meta);
+            if counts && (meta.first_tag..=meta.last_tag).contains(&tag) {
+                let deletes = self.deletes_of_segment(meta);
+                let run = segment.run(tag)?.into_iter();
+                sources.extend(run.flat_map(|run| TagSource::visible_of_run(rank, segment, run, (from, to), &deletes)));
             }
         }
         for (rank, memtable) in (self.segments.len()..).zip(&self.memtables) {
-            sources.extend(TagSource::of_memtable(rank, memtable, tag, from, to));
+            let deletes = self.deletes_of_memtable(memtable);
+            sources.extend(TagSource::visible_of_memtable(rank, memtable, tag, (from, to), &deletes));
         }
         Ok(sources)
     }
@@ -103,8 +125,8 @@ impl Lookup<'_> {
         self.wanted[place].1
     }
 
-    fn look_into_memory(&mut self, memtable: &Memtable) {
-        let missing = self.missing(|_| true);
+    fn look_into_memory(&mut self, memtable: &Memtable, deletes: &Deletes) {
+        let missing = self.missing(|(tag, time)| !deletes.hide(0, *tag, *time));
         for of_tag in missing.chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0).map(<[usize]>::to_vec) {
             let tag = self.wanted[of_tag[0]].0;
             let Some(extent) = memtable.extent(tag) else { continue };
@@ -119,10 +141,11 @@ impl Lookup<'_> {
         }
     }
 
-    fn look_into_segment(&mut self, segment: &Segment) -> Result<()> {
+    fn look_into_segment(&mut self, segment: &Segment, deletes: &Deletes) -> Result<()> {
         let meta = segment.meta();
         let (tags, times) = (meta.first_tag..=meta.last_tag, meta.first_time..=meta.last_time);
-        let missing = self.missing(|(tag, time)| tags.contains(tag) && times.contains(time));
+        let missing =
+            self.missing(|(tag, time)| tags.contains(tag) && times.contains(time) && !deletes.hide(0, *tag, *time));
         let mut pieces: Vec<Piece> = Vec::new();
         let mut start = 0;
         for near in missing.chunk_by(|a, b| self.wanted[*b].0.0 - self.wanted[*a].0.0 < NEAR) {

@@ -8,8 +8,10 @@
 //! Invariants:
 //! 1. Of the rows of one tag and time, that of the highest rank counts: memtables are above
 //!    segments, newer memtables above older ones, segments with higher sequences above others.
-//! 2. Rows are chosen by quality after the merge: a row that was replaced never shows.
-//! 3. A cursor's memory does not depend on the length of runs: rows are read in chunks, and a
+//! 2. A delete hides the rows of sources that end before it in the log; what it leaves of a run is
+//!    read as if it were several.
+//! 3. Rows are chosen by quality after the merge: a row that was replaced never shows.
+//! 4. A cursor's memory does not depend on the length of runs: rows are read in chunks, and a
 //!    source is opened when the merge arrives at its first row.
 
 mod batch;
@@ -32,9 +34,11 @@ pub use cursor::ScanCursor;
 pub use spec::{Order, QualitySet, ScanCell, ScanRequest, ScanSpec, TagSelection};
 
 use crate::TagTable;
+use crate::delete::Deletes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::Memtable;
 use crate::segment::{ReadMetrics, Segment, SegmentMeta};
+use crate::tag::TagId;
 use schedule::{Limits, Schedule};
 use source::{Reading, Sizes};
 
@@ -45,6 +49,8 @@ pub struct ReadView {
     pub(crate) segments: Arc<[Arc<Segment>]>,
     /// Oldest first; all newer than the segments.
     pub(crate) memtables: Vec<Arc<Memtable>>,
+    /// What hides rows of older sources.
+    pub(crate) deletes: Deletes,
     pub(crate) tags: Arc<TagTable>,
     /// The number of the manifest that names the segments.
     pub(crate) manifest: u64,
@@ -110,8 +116,20 @@ impl ReadView {
 
     /// The segments that can hold rows of a cell, each with its rank.
     fn segments_of(&self, cell: &ScanCell) -> Vec<(usize, Arc<Segment>)> {
-        let segments = self.segments.iter().enumerate().filter(|(_, segment)| touches(segment.meta(), cell));
+        // What deletes take away as a whole is not read: it may be there no more, or not whole.
+        let counts = |meta: &SegmentMeta| touches(meta, cell) && !self.deletes.take_all_of(meta);
+        let segments = self.segments.iter().enumerate().filter(|(_, segment)| counts(segment.meta()));
         segments.map(|(rank, segment)| (rank, Arc::clone(segment))).collect()
+    }
+
+    /// What hides rows of a segment.
+    fn deletes_of_segment(&self, meta: &SegmentMeta) -> Deletes {
+        self.deletes.after(meta.deleted_through, (meta.first_tag, meta.last_tag), (meta.first_time, meta.last_time))
+    }
+
+    /// What hides rows of a memtable: deletes since it was frozen, and one that is being applied.
+    fn deletes_of_memtable(&self, memtable: &Memtable) -> Deletes {
+        self.deletes.after(memtable.last_sequence(), (TagId(0), TagId(u32::MAX)), (i64::MIN, i64::MAX))
     }
 }
 

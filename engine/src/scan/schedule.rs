@@ -167,7 +167,10 @@ impl Schedule {
                 _ => self.planned.push_back(Planned::Sweep(segment, group)),
             }
         } else {
-            let sources = group.into_iter().map(|source| self.share(source)).collect();
+            // Of a run that deletes have cut each part is read by itself.
+            let cut = group.windows(2).any(|pair| pair[0].rank == pair[1].rank);
+            let share = |source| if cut { (source, None) } else { self.share(source) };
+            let sources = group.into_iter().map(share).collect();
             self.planned.push_back(Planned::Merge(tag, sources));
         }
     }

@@ -78,6 +78,8 @@ pub struct SegmentMeta {
     pub first_sequence: u64,
     /// The last log sequence that it may hold rows of.
     pub last_sequence: u64,
+    /// Deletes up to this log sequence have nothing to take away from it.
+    pub deleted_through: u64,
     /// The smallest tag that it holds rows of.
     pub first_tag: TagId,
     /// The largest tag that it holds rows of.

@@ -35,6 +35,8 @@ pub struct NewSegment {
     pub first_sequence: u64,
     /// The last log sequence it may hold rows of.
     pub last_sequence: u64,
+    /// Deletes up to this log sequence are applied to its rows.
+    pub deleted_through: u64,
     /// The zstd level of its pages, 1 to 22.
     pub zstd_level: i32,
 }
@@ -247,6 +249,7 @@ impl SegmentWriter {
             rows,
             first_sequence: self.plan.first_sequence,
             last_sequence: self.plan.last_sequence,
+            deleted_through: self.plan.deleted_through,
             first_tag,
             last_tag: last_tag.unwrap_or(first_tag),
             tags,

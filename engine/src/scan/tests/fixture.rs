@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::TagTable;
+use crate::delete::{Cause, Delete, Deletes, TagRanges};
 use crate::env::{Disk, OsDisk};
 use crate::memtable::Memtable;
 use crate::sample::{Cell, Rows};
@@ -33,6 +34,29 @@ pub(super) struct Series {
     pub(super) kind: u8,
 }
 
+/// Sources of an archive, some of them segments and the rest memtables, with deletes between them.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    all: Vec<Vec<Series>>,
+    segments: usize,
+    deletes: Vec<Gone>,
+}
+
+/// Rows that are deleted after a source, counted from 0, was written.
+#[derive(Clone, Debug)]
+struct Gone {
+    after: usize,
+    tags: Vec<u32>,
+    from: i64,
+    width: i64,
+}
+
+impl Sources {
+    pub(super) fn archive(&self) -> Archive {
+        Archive::with_deletes(&self.all, self.segments, &self.deletes)
+    }
+}
+
 /// A view of some sources, and what it holds.
 pub(super) struct Archive {
     pub(super) view: ReadView,
@@ -44,10 +68,16 @@ pub(super) struct Archive {
 impl Archive {
     /// Makes a segment of each of the first sources, a memtable of each other one.
     pub(super) fn new(sources: &[Vec<Series>], segments: usize) -> Archive {
+        Archive::with_deletes(sources, segments, &[])
+    }
+
+    fn with_deletes(sources: &[Vec<Series>], segments: usize, gone: &[Gone]) -> Archive {
+        let mut deletes = Vec::new();
         let mut model = Model::new();
         let folder = tempfile::tempdir().unwrap();
         let (mut files, mut memtables) = (Vec::new(), Vec::new());
-        for (sequence, series) in (1u64..).zip(sources) {
+        // A delete has the sequence between two sources; of several after one, the last is kept.
+        for (place, (sequence, series)) in (1u64..).step_by(2).zip(sources).enumerate() {
             let rows = rows_of(series, sequence);
             if files.len() < segments {
                 files.push(segment(sequence, folder.path(), &rows));
@@ -55,8 +85,22 @@ impl Archive {
                 memtables.push(memtable(sequence, &rows));
             }
             model.extend(rows);
+            if let Some(gone) = gone.iter().rfind(|gone| gone.after == place) {
+                let tags: Vec<TagId> = gone.tags.iter().map(|tag| TagId(*tag)).collect();
+                let (from, to) = (gone.from, gone.from + gone.width);
+                model.retain(|(tag, time), _| !tags.contains(tag) || !(from..=to).contains(time));
+                let tags = TagRanges::of(&tags);
+                let (cause, received) = (Cause::Request, 0);
+                deletes.push(Arc::new(Delete { sequence: sequence + 1, received, cause, tags, from, to }));
+            }
         }
-        let view = ReadView { segments: files.into(), memtables, tags: Arc::new(TagTable::default()), manifest: 7 };
+        let view = ReadView {
+            segments: files.into(),
+            memtables,
+            deletes: Deletes::of(deletes),
+            tags: Arc::new(TagTable::default()),
+            manifest: 7,
+        };
         Archive { view, model, _folder: folder }
     }
 
@@ -156,6 +200,7 @@ fn segment(sequence: u64, folder: &Path, rows: &Model) -> Arc<Segment> {
         name: format!("{sequence}.parquet"),
         first_sequence: sequence,
         last_sequence: sequence,
+        deleted_through: sequence,
         zstd_level: 1,
     };
     let mut writer = SegmentWriter::create(&disk, folder, plan).unwrap();
@@ -188,16 +233,17 @@ fn memtable(sequence: u64, rows: &Model) -> Arc<Memtable> {
 
 /// Sources over few tags and times, so that they overlap in every way, and how many of them are
 /// segments.
-pub(super) fn sources() -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
+pub(super) fn sources() -> impl Strategy<Value = Sources> {
     sources_of(-20..60, 1..40)
 }
 
 /// Sources of runs that fill several pages.
-pub(super) fn long_sources() -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
+pub(super) fn long_sources() -> impl Strategy<Value = Sources> {
     sources_of(-20..200_000, 1..60_000)
 }
 
-fn sources_of(starts: Range<i64>, counts: Range<usize>) -> impl Strategy<Value = (Vec<Vec<Series>>, usize)> {
+fn sources_of(starts: Range<i64>, counts: Range<usize>) -> impl Strategy<Value = Sources> {
+    let (begin, width) = (starts.clone(), starts.end - starts.start);
     let series = (1u32..6, starts, 1i64..4, counts, 0u8..5).prop_map(|(tag, start, step, count, kind)| Series {
         tag,
         start,
@@ -205,9 +251,17 @@ fn sources_of(starts: Range<i64>, counts: Range<usize>) -> impl Strategy<Value =
         count,
         kind,
     });
-    prop::collection::vec(prop::collection::vec(series, 1..6), 0..6).prop_flat_map(|sources| {
+    prop::collection::vec(prop::collection::vec(series, 1..6), 0..6).prop_flat_map(move |sources| {
         let count = sources.len();
-        (Just(sources), 0..=count)
+        let tags = prop::collection::vec(1u32..6, 1..4);
+        let gone = (0..count.max(1), tags, begin.clone(), 0..width).prop_map(|(after, tags, from, width)| Gone {
+            after,
+            tags,
+            from,
+            width,
+        });
+        let deletes = prop_oneof![Just(Vec::new()), prop::collection::vec(gone, 0..4)];
+        (Just(sources), 0..=count, deletes).prop_map(|(all, segments, deletes)| Sources { all, segments, deletes })
     })
 }
 

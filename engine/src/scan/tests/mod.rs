@@ -18,27 +18,27 @@ proptest! {
 
     #[test]
     fn a_scan_equals_a_map(
-        (sources, segments) in sources(),
+        sources in sources(),
         request in requests(),
         partitions in 0usize..7,
         sizes in sizes(),
         grain in grains(),
     ) {
-        check_scan(&Archive::new(&sources, segments), &request, partitions, sizes, grain)?;
+        check_scan(&sources.archive(), &request, partitions, sizes, grain)?;
     }
 
     #[test]
-    fn statistics_equal_a_map((sources, segments) in sources(), request in requests(), sizes in sizes()) {
-        check_statistics(&Archive::new(&sources, segments), &request, sizes)?;
+    fn statistics_equal_a_map(sources in sources(), request in requests(), sizes in sizes()) {
+        check_statistics(&sources.archive(), &request, sizes)?;
     }
 
     #[test]
     fn lookups_equal_a_map(
-        (sources, segments) in sources(),
+        sources in sources(),
         mut wanted in prop::collection::vec((0u32..7, -30i64..150), 0..60),
         sizes in sizes(),
     ) {
-        let archive = Archive::new(&sources, segments);
+        let archive = sources.archive();
         wanted.sort_unstable();
         let wanted: Vec<(TagId, i64)> = wanted.into_iter().map(|(tag, time)| (TagId(tag), time)).collect();
         let expected: Vec<Option<Cell>> = wanted.iter().map(|key| archive.model.get(key).cloned()).collect();
@@ -56,11 +56,11 @@ proptest! {
 
     #[test]
     fn a_scan_of_many_pages_equals_a_map(
-        (sources, segments) in long_sources(),
+        sources in long_sources(),
         requests in prop::collection::vec(long_requests(), 8),
         partitions in 0usize..7,
     ) {
-        let archive = Archive::new(&sources, segments);
+        let archive = sources.archive();
         for request in requests {
             check_scan(&archive, &request, partitions, Sizes::USUAL, Grain { rows: 20_000, rows_of_tag: 30_000 })?;
             check_statistics(&archive, &request, Sizes::USUAL)?;
@@ -69,10 +69,10 @@ proptest! {
 
     #[test]
     fn lookups_in_many_pages_equal_a_map(
-        (sources, segments) in long_sources(),
+        sources in long_sources(),
         stretches in prop::collection::vec((1u32..6, -20i64..300_000, 1i64..5000, 1i64..3000), 1..8),
     ) {
-        let archive = Archive::new(&sources, segments);
+        let archive = sources.archive();
         let times = |(tag, start, step, count): &(u32, i64, i64, i64)| {
             let (tag, start, step) = (TagId(*tag), *start, *step);
             (0..*count).map(move |i| (tag, start + i * step))

@@ -173,6 +173,7 @@ fn rows_out_of_order_are_refused() {
         name: name.into(),
         first_sequence: 1,
         last_sequence: 1,
+        deleted_through: 1,
         zstd_level: 1,
     };
     let one = |time: i64| Rows { times: vec![time], values: vec![0], ..Rows::default() };

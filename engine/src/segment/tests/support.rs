@@ -31,7 +31,14 @@ pub fn write(set: &Set, piece: usize) -> Written {
 }
 
 pub fn write_to(disk: &Arc<dyn Disk>, dir: &Path, set: &Set, piece: usize) -> crate::segment::SegmentMeta {
-    let plan = NewSegment { id: 7, name: "7.parquet".into(), first_sequence: 3, last_sequence: 9, zstd_level: 1 };
+    let plan = NewSegment {
+        id: 7,
+        name: "7.parquet".into(),
+        first_sequence: 3,
+        last_sequence: 9,
+        deleted_through: 9,
+        zstd_level: 1,
+    };
     let mut writer = SegmentWriter::create(disk, dir, plan).unwrap();
     for (tag, tag_type, rows) in set {
         for start in (0..rows.len()).step_by(piece) {

@@ -1,0 +1,61 @@
+//! Deleting samples: a frame of the log, applied like any other.
+
+use crate::delete::{Cause, Delete, TagRanges};
+use crate::engine::{Engine, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Frame, encode_frame};
+use crate::limits;
+use crate::scan::{ScanRequest, TagSelection};
+use crate::tag::TagId;
+
+impl Engine {
+    /// Deletes the samples of some tags from `from` to `to`, both included and in nanoseconds since
+    /// 1970 UTC, that were acknowledged before the call. They are gone for readers when it returns,
+    /// and stay so after a power cut; merges take them off the disk. Returns how many there were.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a range that ends before it begins; `Exhausted` where too many deletes
+    /// wait for merges; `Damaged` where what is to be deleted cannot be counted; those of writing.
+    pub fn delete(&self, tags: &[TagId], from: i64, to: i64) -> Result<u64> {
+        if from > to {
+            let why = "the range ends before it begins";
+            return Err(Error::invalid("deleting samples failed", why, "exchange its ends"));
+        }
+        let _one_at_a_time = self.shared.turns.deleting.lock();
+        let request = ScanRequest { from, to, ..ScanRequest::of(TagSelection::Ids(tags.to_vec())) };
+        let found = self.view().statistics(&request, std::sync::Arc::default())?;
+        if found.rows > 0 {
+            self.shared.write_delete(Cause::Request, &TagRanges::of(tags), from, to)?;
+        }
+        Ok(found.rows)
+    }
+
+    /// Deletes what is past its retention, where that is due; says whether anything was.
+    pub fn retire_step(&self) -> Result<bool> {
+        self.shared.retire_step()
+    }
+}
+
+impl Shared {
+    /// Makes a delete durable and visible. `turns.deleting` is held.
+    pub(crate) fn write_delete(&self, cause: Cause, tags: &TagRanges, from: i64, to: i64) -> Result<()> {
+        for ranges in tags.ranges().chunks(limits::DELETE_RANGES_MAX) {
+            self.check_deletes()?;
+            let mut some = TagRanges::default();
+            ranges.iter().for_each(|(first, last)| some.push(*first, *last));
+            let delete = Delete { sequence: 0, received: self.env.clock.now(), cause, tags: some, from, to };
+            let frame = Frame::Delete(delete);
+            self.commit(encode_frame(&frame), frame)?;
+        }
+        Ok(())
+    }
+
+    fn check_deletes(&self) -> Result<()> {
+        let (waiting, most) = (self.published.read().waiting_deletes(), limits::DELETES_MAX);
+        if waiting < most {
+            return Ok(());
+        }
+        let why = format!("{waiting} deletes wait to be applied to segments, at most {most} may");
+        Err(Error::new(ErrorKind::Exhausted, "deleting samples failed", why, "run `tagus compact`, then try again"))
+    }
+}

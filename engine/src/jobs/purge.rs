@@ -1,0 +1,62 @@
+//! Purge: what deletes take away is taken away on disk, too.
+
+use std::sync::Arc;
+
+use crate::delete::Deletes;
+use crate::engine::{Published, Shared};
+use crate::error::Result;
+use crate::manifest::Edit;
+use crate::segment::Segment;
+use crate::tag::TagId;
+
+/// Tags whose directory entries are looked at together.
+const TAGS: u32 = 8192;
+
+impl Shared {
+    /// Takes the deletes of the manifest out of a segment. One of which no row is left goes without
+    /// being read; one that has no such row is only marked.
+    pub(super) fn purge(&self, published: &Published, id: u64) -> Result<bool> {
+        let Some(segment) = published.segments.iter().find(|s| s.meta().id == id) else { return Ok(false) };
+        let deletes = Deletes::of(published.base.deletes.clone());
+        if deletes.take_all_of(segment.meta()) || has_deleted_rows(segment, &deletes)? {
+            return self.rewrite(&published.base, std::slice::from_ref(segment), &[i64::MIN..=i64::MAX]);
+        }
+        self.mark_purged(id, published.base.log_position)?;
+        Ok(true)
+    }
+
+    fn mark_purged(&self, id: u64, through: u64) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let state = manifest.state();
+        let number = state.number;
+        let edit = Edit {
+            log_position: state.log_position,
+            next_segment_id: state.next_segment_id,
+            purged: vec![(id, through)],
+            ..Edit::default()
+        };
+        let base = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
+        self.publish(|now| Published { base, ..Published::clone(now) });
+        Ok(())
+    }
+}
+
+/// Whether a segment has runs that reach into the tags and times of these deletes.
+fn has_deleted_rows(segment: &Arc<Segment>, deletes: &Deletes) -> Result<bool> {
+    let meta = segment.meta();
+    let (tags, times) = ((meta.first_tag, meta.last_tag), (meta.first_time, meta.last_time));
+    let deletes = deletes.after(meta.deleted_through, tags, times);
+    for (first, last) in deletes.tags() {
+        let (mut at, last) = (first.max(meta.first_tag).0, last.min(meta.last_tag).0);
+        while at <= last {
+            let end = last.min(at.saturating_add(TAGS - 1));
+            for run in segment.runs(TagId(at)..=TagId(end))? {
+                if deletes.rest(run.tag, run.first_time, run.last_time) != [(run.first_time, run.last_time)] {
+                    return Ok(true);
+                }
+            }
+            at = end + 1;
+        }
+    }
+    Ok(false)
+}

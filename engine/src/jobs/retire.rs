@@ -1,0 +1,98 @@
+//! Retention: what is too old is deleted.
+//!
+//! 1. What the clock says is held to what the plant says: nothing is too old that is not so by the
+//!    newest sample, too. A clock that runs years ahead therefore deletes nothing.
+//! 2. After the clock has jumped by a day nothing is deleted for a day: people see it first.
+
+use std::sync::Arc;
+
+use crate::delete::Cause;
+use crate::engine::Shared;
+use crate::error::Result;
+use crate::planner::{Expiry, expiries};
+use crate::scan::{ScanRequest, TagSelection};
+use crate::tag::TagId;
+
+const HOUR: u64 = 3_600_000_000_000;
+const DAY: u64 = 24 * HOUR;
+
+/// When retention was looked at last, by both clocks.
+#[derive(Clone, Copy)]
+pub(crate) struct Looked {
+    now: i64,
+    monotonic: u64,
+    /// Monotonic time before which nothing is deleted.
+    rests_until: u64,
+}
+
+impl Shared {
+    /// Deletes what is past its retention, once in a while; says whether anything was.
+    pub(crate) fn retire_step(&self) -> Result<bool> {
+        if self.config.retention.is_empty() || self.latched().is_some() || !self.look() {
+            return Ok(false);
+        }
+        let Some(newest) = self.newest_time() else { return Ok(false) };
+        let now = newest.min(self.env.clock.now());
+        let tags = self.tags.read().clone();
+        let mut any = false;
+        for expiry in expiries(&tags, &self.config.retention, now) {
+            any |= self.retire(&expiry)?;
+        }
+        Ok(any)
+    }
+
+    /// Notes that retention is looked at; whether it is time for that, and the clock can be trusted.
+    fn look(&self) -> bool {
+        let (now, monotonic) = (self.env.clock.now(), self.env.clock.monotonic());
+        let mut looked = self.turns.retired.lock();
+        let Some(before) = *looked else {
+            *looked = Some(Looked { now, monotonic, rests_until: monotonic });
+            return true;
+        };
+        let passed = monotonic.saturating_sub(before.monotonic);
+        if passed < self.retention_interval() {
+            return false;
+        }
+        let expected = before.now.saturating_add_unsigned(passed);
+        let mut rests_until = before.rests_until;
+        if now.abs_diff(expected) >= DAY {
+            tracing::warn!("the clock has jumped: retention deletes nothing for a day");
+            rests_until = monotonic.saturating_add(DAY);
+        }
+        *looked = Some(Looked { now, monotonic, rests_until });
+        monotonic >= rests_until
+    }
+
+    /// Often enough for the shortest retention, in nanoseconds.
+    fn retention_interval(&self) -> u64 {
+        let shortest = self.config.retention.iter().map(|rule| rule.age.unsigned_abs()).min().unwrap_or(DAY);
+        (shortest / 64).clamp(HOUR, DAY)
+    }
+
+    /// The time of the newest sample of all tags that do not lie in the future.
+    fn newest_time(&self) -> Option<i64> {
+        let tags = self.tags.read().clone();
+        let published = self.published.read().clone();
+        let counts = |tag: TagId| tags.get(tag).is_some_and(|tag| !tag.spec.future);
+        let flushed = published.base.newest.iter().filter(|(tag, _)| counts(**tag)).map(|(_, row)| row.time);
+        let memtables = published.memtables().flat_map(|memtable| {
+            let times = memtable.tags().into_iter().filter(|tag| counts(*tag));
+            times.filter_map(|tag| Some(memtable.newest(tag)?.time)).collect::<Vec<_>>()
+        });
+        flushed.chain(memtables).max()
+    }
+
+    /// Deletes from the oldest sample on that is left: older segments have nothing of it, and are
+    /// not looked into again.
+    fn retire(&self, expiry: &Expiry) -> Result<bool> {
+        let _one_at_a_time = self.turns.deleting.lock();
+        let tags = TagSelection::Ids(expiry.tags.ids().collect());
+        let request = ScanRequest { to: expiry.to, ..ScanRequest::of(tags) };
+        let view = self.published.read().view(&self.tags.read());
+        let found = view.statistics(&request, Arc::default())?;
+        let Some(oldest) = found.first_time else { return Ok(false) };
+        tracing::info!("retention: {} samples are deleted", found.rows);
+        self.write_delete(Cause::Retention, &expiry.tags, oldest, expiry.to)?;
+        Ok(true)
+    }
+}
