@@ -3,9 +3,15 @@ SELECT * FROM read_parquet('tagus-data/tags.parquet');
 
 CREATE OR REPLACE VIEW samples AS
 WITH newest AS (
-    SELECT *
+    SELECT *, regexp_extract(filename, '-(\d+)-\d+\.parquet$', 1)::BIGINT AS sequence
     FROM read_parquet('tagus-data/segments/*.parquet', union_by_name = true, filename = true)
     QUALIFY row_number() OVER (PARTITION BY tag_id, time, time_ns ORDER BY filename DESC) = 1
+), live AS (
+    SELECT * FROM newest
+    ANTI JOIN read_parquet('tagus-data/deletes.parquet') AS deletes
+        ON tag_id BETWEEN first_tag_id AND last_tag_id
+        AND epoch_ms(time) * 1000000 + time_ns BETWEEN from_ns AND to_ns
+        AND newest.sequence < deletes.sequence
 ), states AS (
     SELECT
         tag_id,
@@ -24,6 +30,6 @@ SELECT
     END AS text,
     CASE status >> 30 WHEN 0 THEN 'good' WHEN 1 THEN 'uncertain' ELSE 'bad' END AS quality,
     status
-FROM newest
+FROM live
 JOIN tags USING (tag_id)
-LEFT JOIN states ON states.tag_id = newest.tag_id AND states.code = newest.mantissa;
+LEFT JOIN states ON states.tag_id = live.tag_id AND states.code = live.mantissa;

@@ -11,6 +11,7 @@ import gzip
 import pathlib
 import time
 
+import duckdb
 import pandas
 
 import doors
@@ -104,6 +105,7 @@ def run_set(report, name, data, folder):
         compare_server(report, f"{name}, after the second import", server, world, folder)
         if len(world.contents()) <= ROWS_COMPARED_MAX:
             export_and_import(report, name, server, world, folder)
+        delete_and_compare(report, name, server, world, folder)
         report.equal(f"{name}, clean stop again", server.stop(), 0)
         compare_files(report, f"{name}, DuckDB after the stop", server, world)
 
@@ -126,6 +128,30 @@ def export_and_import(report, name, server, world, folder):
                 difference = doors.contents_difference(doors.adbc(second, doors.CONTENTS), expected)
                 report.check(f"{what}: every sample", not difference, difference)
                 second.stop()
+
+
+def delete_and_compare(report, name, server, world, folder):
+    """What is deleted is gone through every door: in the log, beside the segments, merged."""
+    contents = world.contents()
+    times = sorted(contents["time"])
+    quarter, middle = (times[len(times) * part // 4] // 10**9 * 10**9 for part in (1, 2))
+    first = contents["tag"].iloc[0]
+    utc = lambda time: pandas.Timestamp(time, unit="ns", tz="UTC").isoformat()
+    for glob, start, end in [("*", quarter, middle), (first, times[0], times[-1] + 1), ("no.such.*", times[0], middle)]:
+        expected = world.delete(glob, start, end)
+        done = server.must("delete", "--tags", glob, "--from", utc(start), "--to", utc(end))
+        report.check(f"{name}, delete {glob}: samples", done.startswith(f"samples={expected} tags="), f"{done!r}, expected {expected}")
+    compare_server(report, f"{name}, after deletes", server, world, folder)
+    server.must("flush")
+    compare_files(report, f"{name}, DuckDB after deletes and a flush", server, world)
+    server.kill()
+    server.start()
+    compare_server(report, f"{name}, after deletes and a kill", server, world, folder)
+    server.must("compact")
+    compare_server(report, f"{name}, after deletes and merges", server, world, folder)
+    with report.guard(f"{name}, rows on disk"):
+        on_disk = duckdb.sql(f"SELECT count(*) AS n FROM '{server.data}/segments/*.parquet'").to_df()["n"][0]
+        report.equal(f"{name}, rows on disk after deletes and merges", on_disk, len(world.contents()))
 
 
 def check_undeclared_refused(report, folder):

@@ -5,6 +5,7 @@ as they are written down, one row after the other.
 """
 
 import decimal
+import fnmatch
 import functools
 import math
 import re
@@ -206,6 +207,17 @@ class Model:
         if coerced and outcome != "duplicate":
             counts["coerced"] += 1
         tag.samples[time] = cell
+
+    def delete(self, glob, start, end):
+        """Deletes samples of tags whose names match, from `start` to before `end`; gives how many."""
+        gone = 0
+        for tag in self.tags.values():
+            if fnmatch.fnmatchcase(tag.name.lower(), glob.lower()):
+                times = [time for time in tag.samples if start <= time < end]
+                gone += len(times)
+                for time in times:
+                    del tag.samples[time]
+        return gone
 
     def contents(self):
         """All samples as a data frame in order of tag and time: what the table `samples` has."""

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tagus_engine::{Error, Result};
+use tagus_engine::{Error, Result, Retention};
 
 use crate::limits;
 
@@ -24,10 +24,13 @@ pub struct Config {
     pub max_future: Duration,
     /// Whether an undeclared tag is created by its first sample.
     pub auto_create: bool,
+    /// How long samples are kept, by patterns of tags.
+    pub retention: Vec<Retention>,
 }
 
 /// The names of all settings as they stand in a file.
-const KEYS: [&str; 7] = ["data", "grpc_addr", "http_addr", "insecure", "memory_budget", "max_future", "auto_create"];
+const KEYS: [&str; 8] =
+    ["data", "grpc_addr", "http_addr", "insecure", "memory_budget", "max_future", "auto_create", "retention"];
 
 impl Default for Config {
     fn default() -> Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             memory_budget: None,
             max_future: Duration::from_secs(3600),
             auto_create: true,
+            retention: Vec::new(),
         }
     }
 }
@@ -93,10 +97,26 @@ impl Config {
                 self.max_future =
                     duration.ok_or_else(|| wrong("a duration such as \"90s\", \"30m\", \"1h\" or \"7d\""))?;
             }
+            "retention" => self.retention = retention(&value)?,
             _ => return Err(unknown(key)),
         }
         Ok(())
     }
+}
+
+/// A table of patterns of tags, each with how long their samples are kept.
+fn retention(value: &toml::Value) -> std::result::Result<Vec<Retention>, (String, String)> {
+    let wrong = |what: &str| {
+        let why = format!("retention = {} is not {what}", one_line(&value.to_string()));
+        (why, "write [retention] and below it lines such as \"site1.*\" = \"365d\"".to_owned())
+    };
+    let table = value.as_table().ok_or_else(|| wrong("a table of tag patterns"))?;
+    let rule = |(pattern, age): (&String, &toml::Value)| {
+        let age = age.as_str().and_then(duration).and_then(|age| i64::try_from(age.as_nanos()).ok());
+        let age = age.filter(|age| *age > 0).ok_or_else(|| wrong("made of durations such as \"90d\" or \"10y\""))?;
+        Ok(Retention { pattern: pattern.clone(), age })
+    };
+    table.iter().map(rule).collect()
 }
 
 fn unknown(key: &str) -> (String, String) {
@@ -151,6 +171,8 @@ fn duration(text: &str) -> Option<Duration> {
         "m" | "min" => 60,
         "h" => 3600,
         "d" => 86_400,
+        // As a plant counts them; a leap day more does no harm.
+        "y" => 365 * 86_400,
         _ => return None,
     };
     number.checked_mul(seconds).map(Duration::from_secs)
@@ -185,8 +207,10 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let text = "data = '/d'\ngrpc_addr = '[::1]:1'\nhttp_addr = 'localhost:2'\ninsecure = true\n\
-                    memory_budget = '2 GiB'\nmax_future = '7d'\nauto_create = false\n";
+                    memory_budget = '2 GiB'\nmax_future = '7d'\nauto_create = false\n\
+                    retention = { '*' = '10y', 'test.*' = '12h' }\n";
         let config = Config::from_toml(text).unwrap();
+        let rule = |pattern: &str, hours: i64| Retention { pattern: pattern.into(), age: hours * 3_600_000_000_000 };
         let expected = Config {
             data: "/d".into(),
             grpc_addr: "[::1]:1".into(),
@@ -195,6 +219,7 @@ mod tests {
             memory_budget: Some(2 << 30),
             max_future: Duration::from_secs(7 * 86_400),
             auto_create: false,
+            retention: vec![rule("*", 3650 * 24), rule("test.*", 12)],
         };
         assert_eq!(config, expected);
         assert_eq!(text.lines().count(), KEYS.len());
@@ -219,6 +244,9 @@ mod tests {
         assert!(refused("memory_budget = -1").contains("is not a size"));
         assert!(refused("memory_budget = '999999999999 TiB'").contains("is not a size"));
         assert!(refused("data = 1").contains("is not a string"));
+        assert!(refused("retention = '30d'").contains("is not a table"));
+        assert!(refused("[retention]\n'*' = '0d'\n").contains("is not made of durations"));
+        assert!(refused("[retention]\n'*' = 30\n").contains("is not made of durations"));
         assert!(refused("\n\ndata = ").starts_with("line 3: "));
     }
 }

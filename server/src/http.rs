@@ -121,7 +121,7 @@ impl Collector for EngineMetrics {
     }
 }
 
-fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 11] {
+fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 12] {
     let of = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [
@@ -134,6 +134,7 @@ fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 11] {
         ("segment_rows", "Rows of live segments", of(status.segment_rows)),
         ("segment_bytes", "Bytes of live segments", of(status.segment_bytes)),
         ("segments_damaged", "Segments that cannot be read in full; the log names them", size(status.damaged.len())),
+        ("deletes", "Deletes that are not applied to all segments yet", size(status.deletes)),
         ("latched", "1 after a failed write: reads go on, writes need a restart", i64::from(status.latched.is_some())),
         ("disk_full", "1 while writing waits for disk space", i64::from(status.disk_full.is_some())),
     ]

@@ -197,6 +197,23 @@ pub struct ExportArgs {
     pub connect: ConnectArgs,
 }
 
+/// `tagus delete`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus delete --tags 'site1.test.*' --from 2026-01-01 --to 2026-02-01")]
+pub struct DeleteArgs {
+    /// Which tags: a name, or a pattern with * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub tags: String,
+    /// First time, RFC 3339, YYYY-MM-DD or YYYY-MM-DD HH:MM:SS in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub from: i64,
+    /// End, not included
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub to: i64,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
 /// `tagus flush`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus flush")]

@@ -3,6 +3,7 @@
 mod admin;
 pub mod args;
 mod connect;
+mod delete;
 mod error;
 mod export;
 mod format;
@@ -68,6 +69,8 @@ pub enum ClientCommand {
     Import(args::ImportArgs),
     /// Export samples to a CSV or Parquet file
     Export(args::ExportArgs),
+    /// Delete samples
+    Delete(args::DeleteArgs),
     /// List, show, create and change tags
     Tags(args::TagsArgs),
     /// Write everything in memory to segments, and list these
@@ -101,6 +104,7 @@ async fn dispatch(command: ClientCommand) -> Result<()> {
         ClientCommand::Write(args) => write::run(args).await,
         ClientCommand::Import(args) => import::run(args).await,
         ClientCommand::Export(args) => export::run(args).await,
+        ClientCommand::Delete(args) => delete::run(args).await,
         ClientCommand::Tags(args) => tags::run(args.command).await,
         ClientCommand::Flush(args) => admin::flush(args).await,
         ClientCommand::Compact(args) => admin::compact(args).await,

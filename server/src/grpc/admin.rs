@@ -1,6 +1,7 @@
 //! The admin service.
 
-use tagus_engine::Engine;
+use tagus_engine::tag::TagId;
+use tagus_engine::{Engine, Error, limits, unknown_tag};
 use tagus_proto::v1;
 use tagus_proto::v1::admin_server::Admin;
 use tonic::{Request, Response, Status};
@@ -41,6 +42,31 @@ impl Admin for AdminService {
     async fn compact(&self, _request: Request<v1::CompactRequest>) -> Result<Response<v1::SegmentsResponse>, Status> {
         self.after(Engine::compact).await
     }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteResponse>, Status> {
+        let request = request.into_inner();
+        status::check_bound("the glob", request.tags.len(), limits::TAG_NAME_BYTES_MAX, "bytes")?;
+        let engine = self.engine.clone();
+        let deleted = status::blocking(move || delete(&engine, &request));
+        let (tags, samples) = deleted.await?;
+        Ok(Response::new(v1::DeleteResponse { tags, samples }))
+    }
+}
+
+/// How many tags were named, and how many samples of them were deleted.
+fn delete(engine: &Engine, request: &v1::DeleteRequest) -> tagus_engine::Result<(u64, u64)> {
+    if request.from >= request.to {
+        return Err(Error::invalid("deleting samples failed", "the range is empty", "choose a later end"));
+    }
+    let table = engine.tags();
+    let tags: Vec<TagId> = table.glob(&request.tags).iter().map(|tag| tag.id).collect();
+    if tags.is_empty() && !request.tags.contains(['*', '?']) {
+        return Err(unknown_tag(&request.tags, &table));
+    }
+    let samples = engine.delete(&tags, request.from, request.to - 1)?;
+    let (count, glob) = (tags.len(), &request.tags);
+    tracing::info!("deleted {samples} samples of {count} tags ({glob:?}), {} to {}", request.from, request.to);
+    Ok((count as u64, samples))
 }
 
 fn live_segments(engine: &Engine) -> Vec<v1::Segment> {

@@ -162,6 +162,7 @@ fn engine_config(config: &Config, budget: u64) -> EngineConfig {
         memory_budget: usize::try_from(budget).unwrap_or(usize::MAX),
         max_future: i64::try_from(config.max_future.as_nanos()).unwrap_or(i64::MAX),
         auto_create: config.auto_create,
+        retention: config.retention.clone(),
         ..EngineConfig::default()
     }
 }
