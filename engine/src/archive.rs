@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::env::{Disk, Env, OpenMode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, io_words};
 use crate::format::crc32c;
 use crate::segment::{Damages, Footers, Segment, SegmentMeta};
 
@@ -38,9 +38,9 @@ impl Archive {
     /// # Errors
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
     pub fn open(env: &Env, dir: &Path, footer_bytes_max: usize) -> Result<Archive> {
-        create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
+        create_durably(env, dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be created"))?;
         let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+            env.disk.list(dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be read"))?;
         let is_archive = names.iter().any(|n| n == MARK);
         if !is_archive && let Some(foreign) = names.iter().find(|n| !HARMLESS.contains(&n.as_str())) {
             let why = format!("it is no Tagus data directory and not empty (it holds {foreign})");
@@ -61,8 +61,10 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`], and `Unusable` where there is no archive.
     pub fn look(env: &Env, dir: &Path) -> Result<Archive> {
-        let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+        let names = env.disk.list(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => unusable(dir, "it does not exist", "name the directory that holds FORMAT"),
+            _ => unusable(dir, &io_words(&e), "name a directory that can be read"),
+        })?;
         if !names.iter().any(|n| n == MARK) {
             return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
         }
@@ -150,9 +152,11 @@ fn lock(env: &Env, dir: &Path) -> Result<Box<dyn Any + Send + Sync>> {
         io::ErrorKind::WouldBlock => {
             unusable(dir, "another process has it in use", "stop that one or name another directory")
         }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            unusable(dir, &format!("it cannot be written ({e})"), "make the disk and the directory writable")
-        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => unusable(
+            dir,
+            &format!("it cannot be written ({})", io_words(&e)),
+            "make the disk and the directory writable",
+        ),
         _ => Error::io("locking", &dir.join(LOCK), &e),
     })
 }

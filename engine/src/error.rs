@@ -1,6 +1,7 @@
 //! The engine's one error type.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// What the caller can do about an error.
@@ -67,14 +68,14 @@ impl Error {
     }
 
     /// An error of the disk while doing `what` to `path`.
-    pub fn io(what: &str, path: &Path, source: &std::io::Error) -> Error {
+    pub fn io(what: &str, path: &Path, source: &io::Error) -> Error {
         let (kind, advice) = match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::Exhausted, "free some space; writing resumes by itself")
             }
             _ => (ErrorKind::Io, "check the disk and the rights of the data directory"),
         };
-        Error::new(kind, format!("{what} {} failed", path.display()), source.to_string(), advice)
+        Error::new(kind, format!("{what} {} failed", path.display()), io_words(source), advice)
     }
 
     /// What the caller can do.
@@ -104,6 +105,12 @@ impl Error {
     }
 }
 
+/// An error of the system in its words, without the number that the standard library appends.
+pub(crate) fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rfind(" (os error ").map_or(text.as_str(), |end| &text[..end]).to_owned()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts { what, why, advice, .. } = &*self.0;
@@ -113,3 +120,24 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_have_words_and_no_number() {
+        let error = Error::io("reading", Path::new("/a"), &io::Error::from_raw_os_error(5));
+        assert_eq!(error.why(), "Input/output error");
+        let full = Error::io("writing", Path::new("/a"), &io::ErrorKind::StorageFull.into());
+        assert_eq!((full.kind(), full.why()), (ErrorKind::Exhausted, "no storage space"));
+    }
+
+    #[test]
+    fn damage_says_where_it_is() {
+        let error = Error::damaged(Path::new("/a"), 7, "why");
+        assert_eq!((error.offset(), error.clone().with_kind(ErrorKind::Io).offset()), (Some(7), Some(7)));
+        assert_eq!(error.finding(), "reading /a at byte 7 failed: why");
+        assert_eq!(Error::invalid("a", "b", "c").offset(), None);
+    }
+}

@@ -42,5 +42,5 @@ pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use segment::DamagedSegment;
 pub use tag_table::TagTable;
-pub use verify::{VerifyReport, verify};
+pub use verify::{Unchecked, VerifyReport, verify};
 pub use writing::{OpenSource, TagChange, unknown_tag};

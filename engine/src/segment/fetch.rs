@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::checksums::BlockSums;
 use crate::env::{File, is_medium_error};
+use crate::error::io_words;
 use crate::limits::CHECKSUM_BLOCK_BYTES;
 use crate::{Error, Result};
 
@@ -84,7 +85,7 @@ pub fn read_error(file: &Arc<dyn File>, path: &Path, ranges: &[Range<u64>], erro
 
 /// What is wrong with bytes that the medium has lost.
 pub fn unreadable(error: &io::Error) -> String {
-    format!("the disk cannot read it ({error})")
+    format!("the disk cannot read it ({})", io_words(error))
 }
 
 /// The first block of `ranges` that cannot be read by itself.

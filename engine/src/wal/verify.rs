@@ -24,16 +24,25 @@ pub struct LogDamage {
     pub why: String,
 }
 
+/// What a check of the log has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogCheck {
+    /// What is damaged.
+    pub damages: Vec<LogDamage>,
+    /// Whether the log was closed in order, or never begun.
+    pub closed: bool,
+}
+
 /// Checks the log files in the folder `dir`, of which nothing is changed; `after` is the last
 /// sequence that segments hold. A folder that is not there has no damage.
 ///
 /// After [`super::Log::close`] every byte is checked: each file is a header and zeros. In a log
 /// that was not closed, what follows the last frame cannot be told from a group that was being
 /// written; there the frames are checked that are known to have been synced.
-pub fn verify(disk: &Arc<dyn Disk>, dir: &Path, after: u64) -> Result<Vec<LogDamage>> {
+pub fn verify(disk: &Arc<dyn Disk>, dir: &Path, after: u64) -> Result<LogCheck> {
     let mut store = Store::look(disk, dir, LogOptions::default().file_bytes);
     if matches!(disk.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound) {
-        return Ok(Vec::new());
+        return Ok(LogCheck { damages: Vec::new(), closed: true });
     }
     let mut damages = Vec::new();
     let mut open = Vec::new();
@@ -53,7 +62,8 @@ pub fn verify(disk: &Arc<dyn Disk>, dir: &Path, after: u64) -> Result<Vec<LogDam
         let next = open.get(index + 1).map(|(next, _)| next.start_after);
         accepted = accepted.max(check_frames(&store, file, header, next, after, &mut damages)?);
     }
-    Ok(damages)
+    let closed = open.last().is_none_or(|(header, _)| header.closed);
+    Ok(LogCheck { damages, closed })
 }
 
 /// Checks what does not depend on other files; returns the header of a file that has one.
