@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::env::{Disk, Env, OpenMode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, io_words};
 use crate::format::crc32c;
-use crate::segment::{Footers, Segment, SegmentMeta};
+use crate::segment::{Damages, Footers, Segment, SegmentMeta};
 
 /// The version of the archive's layout that this engine writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -26,6 +26,7 @@ pub(crate) struct Archive {
     /// Counts the restores from backups; the first part of segment names.
     pub epoch: u64,
     footers: Arc<Footers>,
+    damages: Arc<Damages>,
     disk: Arc<dyn Disk>,
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -37,9 +38,9 @@ impl Archive {
     /// # Errors
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
     pub fn open(env: &Env, dir: &Path, footer_bytes_max: usize) -> Result<Archive> {
-        create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
+        create_durably(env, dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be created"))?;
         let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+            env.disk.list(dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be read"))?;
         let is_archive = names.iter().any(|n| n == MARK);
         if !is_archive && let Some(foreign) = names.iter().find(|n| !HARMLESS.contains(&n.as_str())) {
             let why = format!("it is no Tagus data directory and not empty (it holds {foreign})");
@@ -47,8 +48,7 @@ impl Archive {
         }
         let lock = lock(env, dir)?;
         let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
-        let footers = Arc::new(Footers::new(footer_bytes_max));
-        let archive = Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock };
+        let archive = Archive::locked(env, dir, id, footer_bytes_max, lock);
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -61,15 +61,22 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`], and `Unusable` where there is no archive.
     pub fn look(env: &Env, dir: &Path) -> Result<Archive> {
-        let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+        let names = env.disk.list(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => unusable(dir, "it does not exist", "name the directory that holds FORMAT"),
+            _ => unusable(dir, &io_words(&e), "name a directory that can be read"),
+        })?;
         if !names.iter().any(|n| n == MARK) {
             return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
         }
         let lock = lock(env, dir)?;
         let id = read_mark(env, dir)?;
-        let footers = Arc::new(Footers::new(0));
-        Ok(Archive { dir: dir.to_owned(), id, epoch: 1, footers, disk: Arc::clone(&env.disk), _lock: lock })
+        Ok(Archive::locked(env, dir, id, 0, lock))
+    }
+
+    fn locked(env: &Env, dir: &Path, id: u64, footer_bytes_max: usize, lock: Box<dyn Any + Send + Sync>) -> Archive {
+        let footers = Arc::new(Footers::new(footer_bytes_max));
+        let damages = Arc::new(Damages::new(Arc::clone(&env.clock)));
+        Archive { dir: dir.to_owned(), id, epoch: 1, footers, damages, disk: Arc::clone(&env.disk), _lock: lock }
     }
 
     pub fn manifest_dir(&self) -> PathBuf {
@@ -87,8 +94,13 @@ impl Archive {
 
     /// A segment of the archive.
     pub fn segment(&self, meta: SegmentMeta) -> Arc<Segment> {
-        let (disk, footers) = (Arc::clone(&self.disk), Arc::clone(&self.footers));
-        Arc::new(Segment::sharing(disk, &self.segment_dir(), meta, footers))
+        let (footers, damages) = (Arc::clone(&self.footers), Arc::clone(&self.damages));
+        Arc::new(Segment::sharing(Arc::clone(&self.disk), &self.segment_dir(), meta, footers, damages))
+    }
+
+    /// Segments that were found damaged.
+    pub fn damages(&self) -> &Damages {
+        &self.damages
     }
 
     /// Bytes of memory that the footers of segments take.
@@ -140,9 +152,11 @@ fn lock(env: &Env, dir: &Path) -> Result<Box<dyn Any + Send + Sync>> {
         io::ErrorKind::WouldBlock => {
             unusable(dir, "another process has it in use", "stop that one or name another directory")
         }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            unusable(dir, &format!("it cannot be written ({e})"), "make the disk and the directory writable")
-        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => unusable(
+            dir,
+            &format!("it cannot be written ({})", io_words(&e)),
+            "make the disk and the directory writable",
+        ),
         _ => Error::io("locking", &dir.join(LOCK), &e),
     })
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tagus_engine::VerifyReport;
 use tagus_engine::env::Env;
+use tagus_engine::{Unchecked, VerifyReport};
 
 use super::args::VerifyArgs;
 use super::error::{Failure, Result};
@@ -31,6 +31,9 @@ fn check(data: &Path) -> Result<()> {
     for damage in &report.damages {
         print_line(&damage.finding())?;
     }
+    for Unchecked { path, why } in &report.unchecked {
+        print_line(&format!("not checked: {}: {why}", path.display()))?;
+    }
     print_line(&summary(&report))?;
     match report.damages.len() {
         0 => Ok(()),
@@ -43,9 +46,11 @@ fn check(data: &Path) -> Result<()> {
 }
 
 fn summary(report: &VerifyReport) -> String {
-    let VerifyReport { damages, segments, segment_bytes, rows, manifest_files } = report;
-    let damages = damages.len();
-    format!("segments={segments} rows={rows} bytes={segment_bytes} manifest_files={manifest_files} damages={damages}")
+    let VerifyReport { damages, unchecked, segments, segment_bytes, rows, manifest_files } = report;
+    let (damages, unchecked) = (damages.len(), unchecked.len());
+    format!(
+        "segments={segments} rows={rows} bytes={segment_bytes} manifest_files={manifest_files} unchecked={unchecked} damages={damages}"
+    )
 }
 
 /// A progress bar on a terminal, nothing elsewhere.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
 
 mod bad_input;
+mod damage;
 mod delete;
 mod flight;
 mod health;
