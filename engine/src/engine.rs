@@ -97,11 +97,17 @@ struct Health {
     log_full: bool,
 }
 
-/// Samples of the frames that were committed since the start.
+/// What was written since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
     /// Samples, those that were refused among them.
     rows: AtomicU64,
+    /// Bytes of segments that flushes wrote.
+    pub flushed_bytes: AtomicU64,
+    /// Bytes of segments that merges wrote.
+    pub merged_bytes: AtomicU64,
+    /// Merges that put their result in place.
+    pub merges: AtomicU64,
 }
 
 /// How an engine is doing, for metrics.
@@ -127,6 +133,12 @@ pub struct EngineStatus {
     pub deletes: usize,
     /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
+    /// Bytes of segments that flushes have written since the start.
+    pub flushed_bytes: u64,
+    /// Bytes of segments that merges have written since the start.
+    pub merged_bytes: u64,
+    /// Merges since the start.
+    pub merges: u64,
     /// Segments of which something could not be read when it was last tried, ascending by id.
     pub damaged: Vec<DamagedSegment>,
     /// Why nothing is written any more, if so.
@@ -264,6 +276,9 @@ impl Engine {
             segment_bytes: published.base.segments.iter().map(|s| s.bytes).sum(),
             deletes: published.waiting_deletes(),
             rows_written: shared.counters.rows.load(Relaxed),
+            flushed_bytes: shared.counters.flushed_bytes.load(Relaxed),
+            merged_bytes: shared.counters.merged_bytes.load(Relaxed),
+            merges: shared.counters.merges.load(Relaxed),
             damaged: shared.archive.damages().list(),
             latched: health.latched.as_ref().map(ToString::to_string),
             disk_full: health.full.as_ref().map(ToString::to_string),

@@ -115,10 +115,21 @@ impl Collector for EngineMetrics {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let written = ConstCounter::new(status.rows_written);
-        let help = "Samples accepted since the start";
-        written.encode(encoder.encode_descriptor("engine_samples", help, None, written.metric_type())?)
+        for (name, help, value) in counters(&status) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
     }
+}
+
+fn counters(status: &EngineStatus) -> [(&'static str, &'static str, u64); 4] {
+    [
+        ("engine_samples", "Samples accepted since the start", status.rows_written),
+        ("flushed_bytes", "Bytes of segments that flushes have written", status.flushed_bytes),
+        ("merged_bytes", "Bytes of segments that merges have written", status.merged_bytes),
+        ("merges", "Merges that put their result in place", status.merges),
+    ]
 }
 
 fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 12] {

@@ -139,6 +139,8 @@ impl Shared {
         let state = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
         self.publish_merged(inputs, written, state);
         drop(manifest);
+        self.counters.merges.fetch_add(1, Relaxed);
+        self.counters.merged_bytes.fetch_add(written.iter().map(|s| s.bytes).sum(), Relaxed);
         // Each file goes with the last view that reads it.
         inputs.iter().for_each(|segment| segment.retire());
         Ok(())
