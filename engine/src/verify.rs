@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use crate::archive::Archive;
+use crate::backup::list_is_there;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jobs::lists::is_intact;
 use crate::manifest::{self, ManifestState};
 use crate::wal;
 
@@ -71,7 +71,7 @@ fn lists(env: &Env, archive: &Archive, state: &ManifestState, damages: &mut Vec<
     let files = [(archive.tags_file(), state.tags_file), (archive.deletes_file(), state.deletes_file)];
     for (path, expected) in files {
         if let Some(expected) = expected
-            && !is_intact(env, &path, expected)
+            && !list_is_there(env, &path, expected)
         {
             let why = "it is not what the manifest says; the next start writes it anew";
             damages.push(Error::damaged(&path, 0, why));

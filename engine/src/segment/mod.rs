@@ -17,6 +17,7 @@
 mod checksums;
 mod chunk;
 mod codec;
+mod copy;
 pub mod decimal;
 mod decode;
 mod directory;

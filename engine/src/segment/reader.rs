@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::directory::{TagRun, decode_block};
@@ -282,6 +283,11 @@ impl Inner {
 
     /// Reads and verifies the tail.
     fn load_tail(&self, file: &Arc<dyn File>) -> Result<Tail> {
+        Tail::parse(&self.path, &self.meta, &self.tail_bytes(file)?)
+    }
+
+    /// The bytes of the tail, whose checksum is right.
+    pub fn tail_bytes(&self, file: &Arc<dyn File>) -> Result<Bytes> {
         let meta = &self.meta;
         let length = file.len().map_err(|error| Error::io("measuring", &self.path, &error))?;
         if length != meta.bytes {
@@ -295,7 +301,7 @@ impl Inner {
         if bytes.len() as u64 != range.end.saturating_sub(range.start) || crc32c(&bytes) != meta.tail_crc {
             return Err(Error::damaged(&self.path, meta.tail_offset, "the checksum of the file's tail does not match"));
         }
-        Tail::parse(&self.path, meta, &bytes)
+        Ok(bytes)
     }
 
     /// The runs in some blocks of the tag directory.
