@@ -1,9 +1,11 @@
 """kill -9 of the server during imports: nothing acknowledged is lost, nothing is stored twice.
 
 `kill9.py [--kills N] [--rows R] [--seed S]`. The import keeps running while the server dies and
-comes back; it has to end with the totals of an uninterrupted one. A small writer beside it notes
-what was acknowledged; after each restart all of that has to be there. A second part kills the
-import itself and starts it again.
+comes back, also while it is still starting; it has to end with the totals of an uninterrupted one.
+The server has little memory, and an operator flushes, merges and asks all the time, so that it dies
+in the middle of those, too. A small writer beside it notes what was acknowledged, samples and
+deletes; after each restart all of that has to be so. A second part kills the import itself and
+starts it again.
 """
 
 import argparse
@@ -66,23 +68,35 @@ class Load:
 class SmallWriter(threading.Thread):
     """Writes one sample after the other with `tagus write`; exit status 0 means acknowledged."""
 
-    def __init__(self, server):
+    def __init__(self, server, dice):
         super().__init__(daemon=True)
-        self.server, self.ended = server, threading.Event()
+        self.server, self.dice, self.ended = server, dice, threading.Event()
         self.attempted, self.acknowledged = 0, set()
+        # Numbers whose delete was acknowledged, and those whose delete was asked for.
+        self.deleted, self.doubtful = set(), set()
 
     def run(self):
         while not self.ended.is_set():
             number = self.attempted
             self.attempted += 1
-            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START // 1000 + number))
-            if self.server.run("write", "small.writer", number, "--time", moment).returncode == 0:
+            if self.server.run("write", "small.writer", number, "--time", moment(number)).returncode == 0:
                 self.acknowledged.add(number)
+            if number % 9 == 8:
+                self.delete(self.dice.randrange(number))
             time.sleep(0.01)
+
+    def delete(self, first):
+        """Deletes up to three samples that were written before; none of them is written again."""
+        numbers = range(first, min(first + self.dice.randint(1, 3), self.attempted))
+        self.doubtful.update(numbers)
+        options = ["--tags", "small.*", "--from", moment(numbers[0]), "--to", moment(numbers[-1] + 1)]
+        if self.server.run("delete", *options).returncode == 0:
+            self.deleted.update(numbers)
 
     def missing(self):
         """What is wrong with the samples that are there; empty if nothing is."""
-        acknowledged = set(self.acknowledged)
+        # What is deleted is noted last: between two looks only more may be gone.
+        acknowledged, deleted = set(self.acknowledged), set(self.deleted)
         sql = "SELECT time, value FROM samples WHERE tag = 'small.writer' ORDER BY time"
         found = doors.adbc(self.server, sql)
         numbers = ((found["time"] // 10**9) - START // 1000).tolist()
@@ -92,8 +106,31 @@ class SmallWriter(threading.Thread):
             return "a sample has another value than was written"
         if not set(numbers) <= set(range(self.attempted)):
             return "a sample is there that nobody wrote"
-        lost = sorted(acknowledged - set(numbers))
+        if deleted & set(numbers):
+            return f"{len(deleted & set(numbers))} of {len(deleted)} deleted samples are there"
+        lost = sorted(acknowledged - set(numbers) - self.doubtful)
         return f"{len(lost)} of {len(acknowledged)} acknowledged samples are lost, first {lost[:5]}" if lost else ""
+
+
+def moment(number):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START // 1000 + number))
+
+
+class Operator(threading.Thread):
+    """Flushes, merges and asks all the time; whether it is answered does not matter."""
+
+    COMMANDS = [
+        ("flush",), ("flush",), ("compact",), ("tags", "list"), ("sql", "SELECT * FROM current_values"),
+        ("sql", "SELECT tag, count(*), avg(value) FROM samples GROUP BY tag"),
+    ]
+
+    def __init__(self, server, dice):
+        super().__init__(daemon=True)
+        self.server, self.dice, self.ended, self.answered = server, dice, threading.Event(), 0
+
+    def run(self):
+        while not self.ended.wait(self.dice.uniform(0, 0.5)):
+            self.answered += self.server.run(*self.dice.choice(self.COMMANDS)).returncode == 0
 
 
 def start_import(server, load):
@@ -121,15 +158,16 @@ def finish(report, what, process, load):
         report.equal(f"{what}: each rejected row once in --rejects, with its reason", (len(rejects), lines, reasons), wanted)
 
 
-def compare(report, what, server, loads):
-    """Every sample of all loads, once and with its last value."""
+def compare(report, what, server, load):
+    """Every sample of a load, once and with its last value."""
     with report.guard(what):
-        found = doors.adbc(server, "SELECT tag, time, value FROM samples WHERE tag LIKE 'kill.%'")
+        expected = load.contents.sort_values(["tag", "time"], ignore_index=True)
+        first, last = (pandas.Timestamp(t, unit="ns").isoformat() for t in (expected.time.min(), expected.time.max()))
+        where = f"tag LIKE 'kill.%' AND time >= '{first}Z' AND time <= '{last}Z'"
+        found = doors.adbc(server, f"SELECT tag, time, value FROM samples WHERE {where}")
         found["tag"] = found["tag"].str.slice(5).astype(int)
-        expected = pandas.concat([load.contents for load in loads], ignore_index=True)
-        report.equal(f"{what}: number of samples", len(found), len(expected))
         found = found.sort_values(["tag", "time"], ignore_index=True)
-        expected = expected.sort_values(["tag", "time"], ignore_index=True)
+        report.equal(f"{what}: number of samples", len(found), len(expected))
         same = len(found) == len(expected) and bool((found.to_numpy() == expected.to_numpy()).all())
         report.check(f"{what}: every sample once, with its last value", same, "contents differ")
 
@@ -144,45 +182,66 @@ def kill_server(report, arguments, folder, dice, generator):
         quiet_seconds = time.monotonic() - began
         quiet.stop()
     report.note(f"uninterrupted: {load.counts['rows']} rows in {quiet_seconds:.1f} s")
-    loads, kills, checks_failed = [], 0, []
-    with lib.Server(folder / "data") as server:
+    config = folder / "little-memory.toml"
+    config.write_text('memory_budget = "96MiB"\n')
+    samples, number, kills, checks_failed = 0, 0, 0, []
+    with lib.Server(folder / "data", config) as server:
         server.must("tags", "create", WHOLE, "--type", "int64")
-        writer = SmallWriter(server)
+        writer, operator = SmallWriter(server, random.Random(dice.random())), Operator(server, random.Random(dice.random()))
         writer.start()
-        while kills < arguments.kills and len(loads) < 100:
-            load = Load(folder / "load.csv", arguments.rows, len(loads), generator)
-            loads.append(load)
+        operator.start()
+        while kills < arguments.kills:
+            load = Load(folder / "load.csv", arguments.rows, number, generator)
             process, kills_before = start_import(server, load), kills
             while kills < arguments.kills and process.poll() is None:
-                time.sleep(dice.uniform(0.05, max(0.4, quiet_seconds * 0.6)))
+                time.sleep(dice.uniform(0.02, max(0.4, quiet_seconds * 0.6)))
                 if process.poll() is not None:
                     break
                 server.kill()
-                kills += 1
-                time.sleep(dice.choice([0, 0.1, 0.5]))
+                kills += 1 + kill_while_starting(server, dice)
+                time.sleep(dice.choice([0, 0, 0.1, 0.3]))
                 server.start()
                 trouble = writer.missing()
                 if trouble:
                     checks_failed.append(f"kill {kills}: {trouble}")
-            finish(report, f"import {len(loads)}, {kills - kills_before} kills", process, load)
-        writer.ended.set()
-        writer.join(120)
+            number, samples = number + 1, samples + len(load.contents)
+            finish(report, f"import {number}, {kills - kills_before} kills", process, load)
+            compare(report, f"import {number}", server, load)
+        for thread in (writer, operator):
+            thread.ended.set()
+            thread.join(120)
         report.check(f"{kills} kills during imports", kills >= arguments.kills, kills)
         report.check("after each: everything acknowledged is there, once", not checks_failed, checks_failed)
         report.check("the small writer got acknowledgements", len(writer.acknowledged) > kills, len(writer.acknowledged))
-        report.note(f"small writer: {len(writer.acknowledged)} of {writer.attempted} acknowledged")
+        report.check("and so did its deletes", len(writer.deleted) > kills / 20, len(writer.deleted))
+        report.note(f"small writer: {len(writer.acknowledged)} of {writer.attempted} acknowledged, {len(writer.deleted)} deleted")
+        report.note(f"the operator was answered {operator.answered} times")
         trouble = writer.missing()
         report.check("at the end: everything acknowledged is there, once", not trouble, trouble)
-        compare(report, "after all kills", server, loads)
+        sql = "SELECT count(*) AS n FROM samples WHERE tag LIKE 'kill.%'"
+        report.equal("after all kills: number of samples", int(doors.adbc(server, sql)["n"][0]), samples)
         report.equal("clean stop", server.stop(), 0)
-    check_files(report, folder / "data", loads)
+    verified = lib.tagus("verify", "--data", folder / "data")
+    report.check("tagus verify finds no damage", verified.returncode == 0, verified.stdout + verified.stderr)
+    check_files(report, folder / "data", samples)
     return quiet_seconds
 
 
-def check_files(report, data, loads):
+def kill_while_starting(server, dice):
+    """Now and then the next process dies before it serves; gives how many did."""
+    kills = 0
+    while dice.random() < 0.2:
+        server.launch()
+        time.sleep(dice.uniform(0, 0.3))
+        server.kill()
+        kills += 1
+    return kills
+
+
+def check_files(report, data, samples):
     with report.guard("DuckDB after the stop"):
         rows = int(doors.Files(data)("SELECT count(*) AS n FROM samples WHERE tag LIKE 'kill.%'")["n"][0])
-        report.equal("DuckDB after the stop: number of samples", rows, sum(len(load.contents) for load in loads))
+        report.equal("DuckDB after the stop: number of samples", rows, samples)
 
 
 def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
@@ -205,7 +264,7 @@ def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
         rejected = load.counts["rejected"]
         report.equal("stored, duplicate and rejected make up all rows, nothing is replaced", sums, (rows - rejected, 0, rejected))
         report.check("what was seen before counts as duplicate", counts.get("duplicate", -1) >= there, counts)
-        compare(report, "after the restarts", server, [load])
+        compare(report, "after the restarts", server, load)
         server.stop()
 
 

@@ -113,10 +113,14 @@ class Server:
         ]
         return command + (["--config", str(self.config)] if self.config else [])
 
-    def start(self, timeout=60):
-        """Starts it and waits until it is ready."""
+    def launch(self):
+        """Starts it and does not wait."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def start(self, timeout=60):
+        """Starts it and waits until it is ready."""
+        self.launch()
         deadline = time.monotonic() + timeout
         while not self.ready():
             if self.process.poll() is not None:

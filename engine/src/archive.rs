@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::env::{Disk, Env};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, io_words};
 use crate::files::create_durably;
 use crate::mark::{self, FORMAT_VERSION, HARMLESS, MARK, Mark};
-use crate::segment::{Footers, Segment, SegmentMeta};
+use crate::segment::{Damages, Footers, Segment, SegmentMeta};
 
 const LOCK: &str = "LOCK";
 
@@ -25,6 +25,7 @@ pub(crate) struct Archive {
     /// The version of the layout that the mark says.
     version: u32,
     footers: Arc<Footers>,
+    damages: Arc<Damages>,
     disk: Arc<dyn Disk>,
     _lock: Lock,
 }
@@ -36,9 +37,9 @@ impl Archive {
     /// # Errors
     /// `Unusable` where it is in use, is no data directory, or was written by a newer version.
     pub fn open(env: &Env, dir: &Path, footer_bytes_max: usize) -> Result<Archive> {
-        create_durably(env, dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be created"))?;
+        create_durably(env, dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be created"))?;
         let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+            env.disk.list(dir).map_err(|e| unusable(dir, &io_words(&e), "name a directory that can be read"))?;
         let is_archive = names.iter().any(|n| n == MARK);
         if !is_archive && let Some(foreign) = names.iter().find(|n| !HARMLESS.contains(&n.as_str())) {
             let why = format!("it is no Tagus data directory and not empty (it holds {foreign})");
@@ -63,8 +64,10 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`], and `Unusable` where there is no archive.
     pub fn look(env: &Env, dir: &Path) -> Result<Archive> {
-        let names =
-            env.disk.list(dir).map_err(|e| unusable(dir, &e.to_string(), "name a directory that can be read"))?;
+        let names = env.disk.list(dir).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => unusable(dir, "it does not exist", "name the directory that holds FORMAT"),
+            _ => unusable(dir, &io_words(&e), "name a directory that can be read"),
+        })?;
         if !names.iter().any(|n| n == MARK) {
             return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
         }
@@ -75,8 +78,9 @@ impl Archive {
     fn of(env: &Env, dir: &Path, mark: (Mark, u32), footer_bytes_max: usize, lock: Lock) -> Archive {
         let (mark, version) = mark;
         let footers = Arc::new(Footers::new(footer_bytes_max));
-        let disk = Arc::clone(&env.disk);
-        Archive { dir: dir.to_owned(), id: mark.id, mark, version, footers, disk, _lock: lock }
+        let damages = Arc::new(Damages::new(Arc::clone(&env.clock)));
+        let (dir, disk) = (dir.to_owned(), Arc::clone(&env.disk));
+        Archive { dir, id: mark.id, mark, version, footers, damages, disk, _lock: lock }
     }
 
     /// Marks an archive of an older layout as one of this version, which older engines refuse.
@@ -108,8 +112,13 @@ impl Archive {
 
     /// A segment of the archive.
     pub fn segment(&self, meta: SegmentMeta) -> Arc<Segment> {
-        let (disk, footers) = (Arc::clone(&self.disk), Arc::clone(&self.footers));
-        Arc::new(Segment::sharing(disk, &self.segment_dir(), meta, footers))
+        let (footers, damages) = (Arc::clone(&self.footers), Arc::clone(&self.damages));
+        Arc::new(Segment::sharing(Arc::clone(&self.disk), &self.segment_dir(), meta, footers, damages))
+    }
+
+    /// Segments that were found damaged.
+    pub fn damages(&self) -> &Damages {
+        &self.damages
     }
 
     /// Bytes of memory that the footers of segments take.
@@ -151,9 +160,11 @@ pub(crate) fn lock(env: &Env, dir: &Path) -> Result<Lock> {
         io::ErrorKind::WouldBlock => {
             unusable(dir, "another process has it in use", "stop that one or name another directory")
         }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            unusable(dir, &format!("it cannot be written ({e})"), "make the disk and the directory writable")
-        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => unusable(
+            dir,
+            &format!("it cannot be written ({})", io_words(&e)),
+            "make the disk and the directory writable",
+        ),
         _ => Error::io("locking", &dir.join(LOCK), &e),
     })
 }

@@ -95,12 +95,15 @@ impl Shared {
         self.log_bytes.store(committer.log_bytes(), Relaxed);
         match appended {
             Ok(first) => self.apply_group(&mut committer, first, group),
-            Err(error) => {
-                match error.kind() {
-                    ErrorKind::Exhausted => self.note_log_full(true),
-                    _ => self.latch(&error),
-                }
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                self.note_log_full(true);
                 refuse(group, &error);
+            }
+            Err(error) => {
+                self.latch(&error);
+                // Those whose frames met the failure hear what all later writers hear: to keep
+                // what they have until a restart.
+                refuse(group, &self.latched().unwrap_or(error));
             }
         }
         true

@@ -103,6 +103,14 @@ impl Delete {
             && self.tags.touches(segment.first_tag, segment.last_tag)
     }
 
+    /// Whether it takes away every row of a segment, whatever its tags between the first and the last.
+    pub fn takes_all_of(&self, segment: &SegmentMeta) -> bool {
+        self.sequence > segment.deleted_through
+            && self.from <= segment.first_time
+            && self.to >= segment.last_time
+            && self.tags.covers(segment.first_tag, segment.last_tag)
+    }
+
     /// Whether it takes away all that an older one does.
     pub(crate) fn replaces(&self, older: &Delete) -> bool {
         self.sequence > older.sequence
@@ -141,6 +149,11 @@ impl Deletes {
         }
         let touches = |d: &&Arc<Delete>| d.from <= times.1 && d.to >= times.0 && d.tags.touches(tags.0, tags.1);
         Deletes(self.0[start..].iter().filter(touches).cloned().collect())
+    }
+
+    /// Whether one of them takes away every row of a segment.
+    pub(crate) fn take_all_of(&self, segment: &SegmentMeta) -> bool {
+        self.0.iter().rev().take_while(|d| d.sequence > segment.deleted_through).any(|d| d.takes_all_of(segment))
     }
 
     /// The tags of each, as ranges.

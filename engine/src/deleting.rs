@@ -15,7 +15,8 @@ impl Engine {
     ///
     /// # Errors
     /// `InvalidInput` for a range that ends before it begins; `Exhausted` where too many deletes
-    /// wait for merges; `Damaged` where what is to be deleted cannot be counted; those of writing.
+    /// wait for merges; `Damaged` where what was deleted could not be counted: it is deleted all the
+    /// same, for nothing else ends the errors of a segment that is lost for good; those of writing.
     pub fn delete(&self, tags: &[TagId], from: i64, to: i64) -> Result<u64> {
         if from > to {
             let why = "the range ends before it begins";
@@ -23,11 +24,15 @@ impl Engine {
         }
         let _one_at_a_time = self.shared.turns.deleting.lock();
         let request = ScanRequest { from, to, ..ScanRequest::of(TagSelection::Ids(tags.to_vec())) };
-        let found = self.view().statistics(&request, std::sync::Arc::default())?;
-        if found.rows > 0 {
+        let counted = self.view().statistics(&request, std::sync::Arc::default()).map(|found| found.rows);
+        let is_due = match &counted {
+            Ok(rows) => *rows > 0,
+            Err(error) => error.kind() == ErrorKind::Damaged,
+        };
+        if is_due {
             self.shared.write_delete(Cause::Request, &TagRanges::of(tags), from, to)?;
         }
-        Ok(found.rows)
+        counted.map_err(|error| if is_due { uncounted(&error) } else { error })
     }
 
     /// Deletes what is past its retention, where that is due; says whether anything was.
@@ -58,4 +63,10 @@ impl Shared {
         let why = format!("{waiting} deletes wait to be applied to segments, at most {most} may");
         Err(Error::new(ErrorKind::Exhausted, "deleting samples failed", why, "run `tagus compact`, then try again"))
     }
+}
+
+/// The error for samples that are deleted and were never counted.
+fn uncounted(error: &Error) -> Error {
+    let advice = "they are deleted all the same; there is nothing to do";
+    Error::new(ErrorKind::Damaged, "counting the deleted samples failed", error.finding(), advice)
 }

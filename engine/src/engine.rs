@@ -30,7 +30,7 @@ use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
 use crate::sample::Row;
 use crate::scan::ReadView;
-use crate::segment::{Segment, SegmentMeta};
+use crate::segment::{DamagedSegment, Segment, SegmentMeta};
 use crate::tag::TagId;
 use crate::tag_table::TagTable;
 use crate::wal::Log;
@@ -97,11 +97,17 @@ struct Health {
     log_full: bool,
 }
 
-/// Samples of the frames that were committed since the start.
+/// What was written since the start.
 #[derive(Default)]
 pub(crate) struct Counters {
     /// Samples, those that were refused among them.
     rows: AtomicU64,
+    /// Bytes of segments that flushes wrote.
+    pub flushed_bytes: AtomicU64,
+    /// Bytes of segments that merges wrote.
+    pub merged_bytes: AtomicU64,
+    /// Merges that put their result in place.
+    pub merges: AtomicU64,
 }
 
 /// How an engine is doing, for metrics.
@@ -127,6 +133,14 @@ pub struct EngineStatus {
     pub deletes: usize,
     /// Samples accepted since the start, whatever they replaced or repeated.
     pub rows_written: u64,
+    /// Bytes of segments that flushes have written since the start.
+    pub flushed_bytes: u64,
+    /// Bytes of segments that merges have written since the start.
+    pub merged_bytes: u64,
+    /// Merges since the start.
+    pub merges: u64,
+    /// Segments of which something could not be read when it was last tried, ascending by id.
+    pub damaged: Vec<DamagedSegment>,
     /// Why nothing is written any more, if so.
     pub latched: Option<String>,
     /// Why writing waits for disk space, if so.
@@ -216,10 +230,24 @@ impl Engine {
     }
 
     /// Flushes, then merges until every window of time has one run and no segment has a deleted row.
+    /// Segments that cannot be read, and those that may not be merged without them, stay as they are.
+    ///
+    /// # Errors
+    /// `Damaged` where there are such segments; all others are merged then.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        while self.shared.merge_step(true)? {}
-        Ok(())
+        let damages = self.shared.archive.damages();
+        loop {
+            let known = damages.ids();
+            match self.shared.merge_step(true) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The next plan does without what this one has found.
+                Err(error) if error.kind() == ErrorKind::Damaged && !damages.ids().is_subset(&known) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        unmerged(&damages.list()).map_or(Ok(()), Err)
     }
 
     /// The live segments.
@@ -248,6 +276,10 @@ impl Engine {
             segment_bytes: published.base.segments.iter().map(|s| s.bytes).sum(),
             deletes: published.waiting_deletes(),
             rows_written: shared.counters.rows.load(Relaxed),
+            flushed_bytes: shared.counters.flushed_bytes.load(Relaxed),
+            merged_bytes: shared.counters.merged_bytes.load(Relaxed),
+            merges: shared.counters.merges.load(Relaxed),
+            damaged: shared.archive.damages().list(),
             latched: health.latched.as_ref().map(ToString::to_string),
             disk_full: health.full.as_ref().map(ToString::to_string),
         }
@@ -481,6 +513,24 @@ impl Shared {
         let free = self.env.disk.free_bytes(&self.archive.dir).unwrap_or(u64::MAX);
         free.saturating_sub(limits::DISK_RESERVE_BYTES)
     }
+}
+
+/// The error for segments that were left out of a compaction; none where there are none.
+fn unmerged(damaged: &[DamagedSegment]) -> Option<Error> {
+    const NAMED: usize = 5;
+    let named = |s: &DamagedSegment| format!("{} at byte {} ({})", s.path.display(), s.offset, s.why);
+    let mut why: Vec<String> = damaged.iter().take(NAMED).map(named).collect();
+    if damaged.len() > NAMED {
+        why.push(format!("{} more", damaged.len() - NAMED));
+    }
+    (!damaged.is_empty()).then(|| {
+        Error::new(
+            ErrorKind::Damaged,
+            "merging all segments failed",
+            format!("these are damaged: {}", why.join(", ")),
+            "restore their files from a backup; the others are merged",
+        )
+    })
 }
 
 fn no_room(why: &str) -> Error {

@@ -1,6 +1,7 @@
 //! The engine's one error type.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// What the caller can do about an error.
@@ -36,6 +37,8 @@ struct Parts {
     what: String,
     why: String,
     advice: String,
+    /// Where in a file, for damaged bytes.
+    offset: Option<u64>,
 }
 
 /// The engine's result.
@@ -44,7 +47,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with all its parts; each is a phrase without a full stop.
     pub fn new(kind: ErrorKind, what: impl Into<String>, why: impl Into<String>, advice: impl Into<String>) -> Error {
-        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice: advice.into() }))
+        Error(Box::new(Parts { kind, what: what.into(), why: why.into(), advice: advice.into(), offset: None }))
     }
 
     /// A request that has to be changed.
@@ -54,23 +57,25 @@ impl Error {
 
     /// Bytes at `offset` of `path` that are not what was written.
     pub fn damaged(path: &Path, offset: u64, why: impl fmt::Display) -> Error {
-        Error::new(
+        let mut error = Error::new(
             ErrorKind::Damaged,
             format!("reading {} at byte {offset} failed", path.display()),
             why.to_string(),
             "run `tagus verify` and restore the file from a backup",
-        )
+        );
+        error.0.offset = Some(offset);
+        error
     }
 
     /// An error of the disk while doing `what` to `path`.
-    pub fn io(what: &str, path: &Path, source: &std::io::Error) -> Error {
+    pub fn io(what: &str, path: &Path, source: &io::Error) -> Error {
         let (kind, advice) = match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::Exhausted, "free some space; writing resumes by itself")
             }
             _ => (ErrorKind::Io, "check the disk and the rights of the data directory"),
         };
-        Error::new(kind, format!("{what} {} failed", path.display()), source.to_string(), advice)
+        Error::new(kind, format!("{what} {} failed", path.display()), io_words(source), advice)
     }
 
     /// What the caller can do.
@@ -81,6 +86,11 @@ impl Error {
     /// Why it failed, without the other parts.
     pub fn why(&self) -> &str {
         &self.0.why
+    }
+
+    /// Where in the file the damage is, for damaged bytes.
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
     }
 
     /// What failed and why, without advice.
@@ -95,6 +105,12 @@ impl Error {
     }
 }
 
+/// An error of the system in its words, without the number that the standard library appends.
+pub(crate) fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rfind(" (os error ").map_or(text.as_str(), |end| &text[..end]).to_owned()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts { what, why, advice, .. } = &*self.0;
@@ -104,3 +120,24 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_have_words_and_no_number() {
+        let error = Error::io("reading", Path::new("/a"), &io::Error::from_raw_os_error(5));
+        assert_eq!(error.why(), "Input/output error");
+        let full = Error::io("writing", Path::new("/a"), &io::ErrorKind::StorageFull.into());
+        assert_eq!((full.kind(), full.why()), (ErrorKind::Exhausted, "no storage space"));
+    }
+
+    #[test]
+    fn damage_says_where_it_is() {
+        let error = Error::damaged(Path::new("/a"), 7, "why");
+        assert_eq!((error.offset(), error.clone().with_kind(ErrorKind::Io).offset()), (Some(7), Some(7)));
+        assert_eq!(error.finding(), "reading /a at byte 7 failed: why");
+        assert_eq!(Error::invalid("a", "b", "c").offset(), None);
+    }
+}

@@ -44,6 +44,7 @@ pub use config::{Config, Retention};
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use mark::FORMAT_VERSION;
+pub use segment::DamagedSegment;
 pub use tag_table::TagTable;
-pub use verify::{VerifyReport, verify};
+pub use verify::{Unchecked, VerifyReport, verify};
 pub use writing::{OpenSource, TagChange, unknown_tag};

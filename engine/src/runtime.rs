@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_millis(100);
 const JOB_TICK: Duration = Duration::from_millis(100);
 /// How often the planner is asked for a merge.
 const MERGE_TICK: Duration = Duration::from_secs(1);
-/// How long merges rest after a failure: what they read may be damaged, or the disk full.
+/// How long merges rest after a failure: the disk may be full.
 const MERGE_REST: Duration = Duration::from_secs(60);
 /// How long jobs rest after a failure.
 const JOB_REST: Duration = Duration::from_secs(2);
@@ -87,6 +87,10 @@ fn merges(shared: &Shared, stop: &AtomicBool) {
         match guarded(shared, "merge", step) {
             Some(Ok(true)) => {}
             Some(Ok(false)) => thread::park_timeout(MERGE_TICK),
+            Some(Err(error)) if error.kind() == ErrorKind::Damaged => {
+                tracing::warn!("a merge is given up, others go on: {error}");
+                thread::park_timeout(MERGE_TICK);
+            }
             Some(Err(error)) => {
                 tracing::warn!("{error}");
                 thread::park_timeout(MERGE_REST);

@@ -1,9 +1,12 @@
 //! Checks an archive that is not open: every checksum, and what the files say of each other.
 //!
 //! Nothing is changed but the lock being taken. After a clean stop every byte of every file is
-//! checked; in an archive that was not closed, all that is known to have been synced.
+//! checked; in an archive that was not closed, all that is known to have been synced and still
+//! counts. Files of which nothing is known are named.
 
-use std::path::Path;
+mod others;
+
+use std::path::{Path, PathBuf};
 
 use crate::archive::Archive;
 use crate::backup::list_is_there;
@@ -17,6 +20,8 @@ use crate::wal;
 pub struct VerifyReport {
     /// Damages; each names its file and offset.
     pub damages: Vec<Error>,
+    /// Files that were not checked.
+    pub unchecked: Vec<Unchecked>,
     /// Live segments checked.
     pub segments: usize,
     /// Bytes of these.
@@ -25,6 +30,15 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Manifest files checked.
     pub manifest_files: usize,
+}
+
+/// A file that nothing says the content of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The file, or a folder with all in it.
+    pub path: PathBuf,
+    /// Why.
+    pub why: &'static str,
 }
 
 /// Checks the archive in `dir`. `progress` is told the share of segment bytes that is done.
@@ -46,12 +60,20 @@ pub fn verify(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
     let (state, files) = manifest::verify(env, &archive.manifest_dir(), archive.id, &mut report.damages)?;
     report.manifest_files = files;
     let through = state.as_ref().map_or(0, |state| state.log_position);
-    if let Some(state) = state {
-        segments(&archive, &state, &mut report, progress);
-        lists(env, &archive, &state, &mut report.damages);
+    if let Some(state) = &state {
+        segments(&archive, state, &mut report, progress);
     }
     let log = wal::verify(&env.disk, &archive.log_dir(), through)?;
-    report.damages.extend(log.iter().map(|damage| Error::damaged(&damage.path, damage.offset, &damage.why)));
+    if let Some(state) = &state {
+        lists(env, &archive, state, log.closed, &mut report);
+    }
+    report.damages.extend(log.damages.iter().map(|damage| Error::damaged(&damage.path, damage.offset, &damage.why)));
+    others::look(env, &archive, state.as_deref(), &mut report)?;
+    // A stop in the middle of the first start leaves none, and nothing else either. Of a backup it
+    // leaves none that is complete.
+    if files == 0 && (archive.mark.backup || others::holds_data(env, &archive)?) {
+        report.damages.push(Error::damaged(&archive.manifest_dir(), 0, "the manifest has no files"));
+    }
     Ok(report)
 }
 
@@ -67,14 +89,20 @@ fn segments(archive: &Archive, state: &ManifestState, report: &mut VerifyReport,
     progress(all, all);
 }
 
-fn lists(env: &Env, archive: &Archive, state: &ManifestState, damages: &mut Vec<Error>) {
+/// Files that can be written again from the manifest. They are written before it names them: where
+/// the archive was not closed, a stop may have come in between.
+fn lists(env: &Env, archive: &Archive, state: &ManifestState, closed: bool, report: &mut VerifyReport) {
     let files = [(archive.tags_file(), state.tags_file), (archive.deletes_file(), state.deletes_file)];
     for (path, expected) in files {
-        if let Some(expected) = expected
-            && !list_is_there(env, &path, expected)
-        {
-            let why = "it is not what the manifest says; the next start writes it anew";
-            damages.push(Error::damaged(&path, 0, why));
+        let Some(expected) = expected else { continue };
+        if list_is_there(env, &path, expected) {
+            continue;
+        }
+        let why = "it is not what the manifest says; the next start writes it anew";
+        if closed {
+            report.damages.push(Error::damaged(&path, 0, why));
+        } else {
+            report.unchecked.push(Unchecked { path, why });
         }
     }
 }

@@ -14,7 +14,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use tagus_engine::{Engine, EngineStatus};
+use tagus_engine::{DamagedSegment, Engine, EngineStatus};
+
+use crate::limits;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -64,11 +66,24 @@ async fn ready(State(door): State<Door>) -> impl IntoResponse {
     match &*door.state.read() {
         Phase::Starting => refused("starting".into()),
         Phase::Stopping => refused("stopping".into()),
-        Phase::Ready(engine) => match engine.status().latched {
-            Some(why) => refused(format!("read-only: {why}")),
-            None => (StatusCode::OK, "ready\n".into()),
-        },
+        Phase::Ready(engine) => {
+            let status = engine.status();
+            match status.latched {
+                Some(why) => refused(format!("read-only: {why}")),
+                None => (StatusCode::OK, format!("ready\n{}", damage(&status.damaged))),
+            }
+        }
     }
+}
+
+/// A line for each damaged segment, without the folder that only those who may log in need to
+/// know. The server is ready all the same: everything else is served.
+fn damage(segments: &[DamagedSegment]) -> String {
+    let name = |segment: &DamagedSegment| {
+        segment.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let line = |s: &DamagedSegment| format!("damaged: segment {} at byte {}: {}\n", name(s), s.offset, s.why);
+    segments.iter().take(limits::DAMAGES_SHOWN).map(line).collect()
 }
 
 async fn metrics(State(door): State<Door>) -> impl IntoResponse {
@@ -100,13 +115,24 @@ impl Collector for EngineMetrics {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let written = ConstCounter::new(status.rows_written);
-        let help = "Samples accepted since the start";
-        written.encode(encoder.encode_descriptor("engine_samples", help, None, written.metric_type())?)
+        for (name, help, value) in counters(&status) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
     }
 }
 
-fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 11] {
+fn counters(status: &EngineStatus) -> [(&'static str, &'static str, u64); 4] {
+    [
+        ("engine_samples", "Samples accepted since the start", status.rows_written),
+        ("flushed_bytes", "Bytes of segments that flushes have written", status.flushed_bytes),
+        ("merged_bytes", "Bytes of segments that merges have written", status.merged_bytes),
+        ("merges", "Merges that put their result in place", status.merges),
+    ]
+}
+
+fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 12] {
     let of = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [
@@ -118,6 +144,7 @@ fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 11] {
         ("segments", "Live segments", size(status.segments)),
         ("segment_rows", "Rows of live segments", of(status.segment_rows)),
         ("segment_bytes", "Bytes of live segments", of(status.segment_bytes)),
+        ("segments_damaged", "Segments that cannot be read in full; the log names them", size(status.damaged.len())),
         ("deletes", "Deletes that are not applied to all segments yet", size(status.deletes)),
         ("latched", "1 after a failed write: reads go on, writes need a restart", i64::from(status.latched.is_some())),
         ("disk_full", "1 while writing waits for disk space", i64::from(status.disk_full.is_some())),

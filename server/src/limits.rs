@@ -34,6 +34,8 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 pub const STREAMS_PER_CONNECTION: u32 = 256;
 /// Most HTTP/2 header bytes of one request.
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Damaged segments that `/readyz` names; metrics count all.
+pub const DAMAGES_SHOWN: usize = 20;
 /// How long a refused writer is asked to wait.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long running queries may go on after the server was asked to stop.

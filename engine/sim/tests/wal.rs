@@ -682,7 +682,7 @@ fn wrong_groups_are_refused_and_harmless() {
 
 fn damages(sim: &Sim, after: u64) -> Vec<LogDamage> {
     let disk: Arc<dyn Disk> = Arc::new(sim.disk.clone());
-    verify(&disk, dir(), after).unwrap()
+    verify(&disk, dir(), after).unwrap().damages
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Target {
 
     /// Whether a segment is there, by name, length and tail.
     pub fn has(&self, meta: &SegmentMeta) -> bool {
-        Segment::new(Arc::clone(&self.env.disk), &self.segment_dir(), meta.clone()).is_alike()
+        Segment::new(Arc::clone(&self.env.disk), &self.segment_dir(), meta.clone()).is_alike(&self.env.disk)
     }
 
     /// Whether so many bytes find room, and leave `reserve` to others.

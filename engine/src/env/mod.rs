@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 pub use os::{OsClock, OsDisk, OsRandom};
 
@@ -32,6 +33,14 @@ impl Env {
     pub fn os() -> Env {
         Env { disk: Arc::new(OsDisk), clock: Arc::new(OsClock::new()), random: Arc::new(OsRandom) }
     }
+}
+
+/// Whether an error of reading says that the medium has lost the bytes, or the file system its own
+/// notes about them: reading again may not help, and nothing else is wrong with the machine.
+pub(crate) fn is_medium_error(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno
+        .is_some_and(|errno| [Errno::IO, Errno::NODATA, Errno::BADMSG, Errno::UCLEAN, Errno::REMOTEIO].contains(&errno))
 }
 
 /// How a file is opened.

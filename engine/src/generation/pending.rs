@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::Generation;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ingest::Counts;
 use crate::sample::Cell;
 use crate::scan::ReadView;
@@ -60,7 +60,10 @@ impl Pending {
             Progress::Noted(notes) => notes,
         };
         let counts = notes.count().unwrap_or_else(|error| {
-            tracing::warn!("counting {} late samples as stored: {error}", notes.late.len());
+            // A damaged segment is met by every late sample of its times: it is told once.
+            if error.kind() != ErrorKind::Damaged || notes.view.mention_damage() {
+                tracing::warn!("late samples that may be in it count as stored: {error}");
+            }
             let coerced = notes.late.iter().filter(|late| late.coerced).count() as u64;
             Counts { stored: notes.late.len() as u64, coerced, ..Counts::default() }
         });

@@ -140,6 +140,7 @@ impl Shared {
             }
         })?;
         self.forget_dirty(&changes);
+        self.counters.flushed_bytes.fetch_add(segment.as_ref().map_or(0, |s| s.bytes), Relaxed);
         self.publish_flushed(generation, segment, state);
         drop(manifest);
         self.release_log(position)

@@ -22,7 +22,8 @@ impl Shared {
     /// did any. Ends early, with nothing changed, when the engine is closed.
     ///
     /// # Errors
-    /// `Exhausted` where the disk has no room for the result: nothing has changed.
+    /// `Exhausted` where the disk has no room for the result, `Damaged` where an input cannot be read;
+    /// the next merge is planned without it. In both cases nothing has changed.
     pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
         let _one_at_a_time = self.turns.merging.lock();
         if let Some(error) = self.latched() {
@@ -30,10 +31,12 @@ impl Shared {
         }
         let published = self.published.read().clone();
         let (base, now) = (&published.base, self.env.clock.now());
-        if let Some(id) = next_purge(&base.segments, &base.deletes, now, all) {
+        // Work that needs a damaged segment would fail again and again.
+        let unusable = self.archive.damages().ids();
+        if let Some(id) = next_purge(&base.segments, &unusable, &base.deletes, now, all) {
             return self.purge(&published, id);
         }
-        let Some(plan) = next_merge(&base.segments, now, all) else { return Ok(false) };
+        let Some(plan) = next_merge(&base.segments, &unusable, now, all) else { return Ok(false) };
         let inputs: Vec<Arc<Segment>> =
             published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
         self.rewrite(&published.base, &inputs, &plan.windows)
@@ -136,6 +139,8 @@ impl Shared {
         let state = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
         self.publish_merged(inputs, written, state);
         drop(manifest);
+        self.counters.merges.fetch_add(1, Relaxed);
+        self.counters.merged_bytes.fetch_add(written.iter().map(|s| s.bytes).sum(), Relaxed);
         // Each file goes with the last view that reads it.
         inputs.iter().for_each(|segment| segment.retire());
         Ok(())

@@ -18,7 +18,7 @@ impl Shared {
     pub(super) fn purge(&self, published: &Published, id: u64) -> Result<bool> {
         let Some(segment) = published.segments.iter().find(|s| s.meta().id == id) else { return Ok(false) };
         let deletes = Deletes::of(published.base.deletes.clone());
-        if has_deleted_rows(segment, &deletes)? {
+        if deletes.take_all_of(segment.meta()) || has_deleted_rows(segment, &deletes)? {
             return self.rewrite(&published.base, std::slice::from_ref(segment), &[i64::MIN..=i64::MAX]);
         }
         self.mark_purged(id, published.base.log_position)?;

@@ -200,29 +200,27 @@ impl Manifest {
 }
 
 /// Checks all files of a manifest that nobody writes; the state, where it can be told, and how many
-/// files there are.
+/// files there are, which may be none.
 ///
 /// # Errors
-/// The directory cannot be listed. Damages are put to the others.
+/// The directory is there and cannot be listed. Damages are put to the others.
 pub(crate) fn verify(
     env: &Env,
     dir: &Path,
     archive: u64,
     damages: &mut Vec<Error>,
 ) -> Result<(Option<Arc<ManifestState>>, usize)> {
-    let numbers = list_numbers(env, dir)?;
+    let missing = matches!(env.disk.list(dir), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+    let numbers = if missing { Vec::new() } else { list_numbers(env, dir)? };
     let mut manifest = Manifest::unread(env, dir, archive);
     let before = damages.len();
     damages.extend(numbers.iter().filter_map(|number| manifest.read(*number).err()));
-    let Some(newest) = numbers.last() else {
-        damages.push(Error::damaged(&manifest.path(1), 0, "the manifest has no files"));
-        return Ok((None, 0));
-    };
+    let Some(newest) = numbers.last() else { return Ok((None, 0)) };
     match manifest.replay(*newest) {
         Ok(()) => Ok((Some(manifest.state), numbers.len())),
         Err(error) => {
             // A file that cannot be read was found before; one that is missing, or contradicts, was not.
-            if damages.len() == before {
+            if damages[before..].iter().all(|found| found.finding() != error.finding()) {
                 damages.push(error);
             }
             Ok((None, numbers.len()))

@@ -13,9 +13,9 @@
 //!
 //! Invariant: a merge leaves out no segment that shares tags and times with it and whose sequences
 //! lie between those of its inputs. Its output counts as written at the last of them, and would
-//! otherwise hide what is newer.
+//! otherwise hide what is newer. Nor does it have an input that is said to be unusable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::segment::SegmentMeta;
@@ -45,9 +45,28 @@ pub struct MergePlan {
 }
 
 /// The next merge; none where nothing is worth it. With `all`, every window that has several runs
-/// is worth it. `now` is in nanoseconds since 1970 UTC.
-pub fn next_merge(segments: &[SegmentMeta], now: i64, all: bool) -> Option<MergePlan> {
-    crossing(segments, now, all).or_else(|| within_windows(segments, now, all)).or_else(|| promoted(segments, now))
+/// is worth it. `unusable` are ids of segments that cannot be read. `now` is in nanoseconds since
+/// 1970 UTC.
+pub fn next_merge(segments: &[SegmentMeta], unusable: &BTreeSet<u64>, now: i64, all: bool) -> Option<MergePlan> {
+    let live = Live { segments, unusable };
+    crossing(live, now, all).or_else(|| within_windows(live, now, all)).or_else(|| promoted(live, now))
+}
+
+/// What there is to merge.
+#[derive(Clone, Copy)]
+struct Live<'a> {
+    segments: &'a [SegmentMeta],
+    unusable: &'a BTreeSet<u64>,
+}
+
+impl<'a> Live<'a> {
+    fn is_usable(self, segment: &SegmentMeta) -> bool {
+        !self.unusable.contains(&segment.id)
+    }
+
+    fn usable(self) -> impl Iterator<Item = &'a SegmentMeta> {
+        self.segments.iter().filter(move |segment| self.is_usable(segment))
+    }
 }
 
 impl MergePlan {
@@ -98,31 +117,31 @@ fn cut(first: i64, last: i64, now: i64) -> Vec<RangeInclusive<i64>> {
 }
 
 /// Segments that lie across windows, the oldest first.
-fn crossing(segments: &[SegmentMeta], now: i64, all: bool) -> Option<MergePlan> {
+fn crossing(live: Live<'_>, now: i64, all: bool) -> Option<MergePlan> {
     let crosses = |s: &&SegmentMeta| !settled_at(s.first_time, s.last_time, now);
-    let mut found: Vec<&SegmentMeta> = segments.iter().filter(crosses).collect();
+    let mut found: Vec<&SegmentMeta> = live.usable().filter(crosses).collect();
     if found.is_empty() || (found.len() < FAN_IN && !all) {
         return None;
     }
     found.sort_by_key(|s| (s.last_sequence, s.id));
     found.truncate(INPUTS_MAX);
     // Fewer inputs have fewer others between them; one alone has none.
-    let inputs = (1..=found.len()).rev().find_map(|count| closed(segments, &found[..count]))?;
+    let inputs = (1..=found.len()).rev().find_map(|count| closed(live, &found[..count]))?;
     let first = inputs.iter().map(|s| s.first_time).min()?;
     let last = inputs.iter().map(|s| s.last_time).max()?;
     Some(MergePlan::new(&inputs, cut(first, last, now)))
 }
 
-/// A set of inputs with all that may not be left out; none where that is too much.
-fn closed<'a>(segments: &'a [SegmentMeta], inputs: &[&'a SegmentMeta]) -> Option<Vec<&'a SegmentMeta>> {
+/// A set of inputs with all that may not be left out; none where that is too much or unusable.
+fn closed<'a>(live: Live<'a>, inputs: &[&'a SegmentMeta]) -> Option<Vec<&'a SegmentMeta>> {
     let mut inputs = inputs.to_vec();
     loop {
         let first = inputs.iter().map(|s| s.first_sequence).min()?;
         let last = inputs.iter().map(|s| s.last_sequence).max()?;
         let between = |s: &&SegmentMeta| s.last_sequence > first && s.first_sequence < last;
         let missing = |s: &&SegmentMeta| inputs.iter().all(|i| i.id != s.id) && inputs.iter().any(|i| overlap(i, s));
-        let more: Vec<&SegmentMeta> = segments.iter().filter(between).filter(missing).collect();
-        if inputs.len() + more.len() > INPUTS_MAX {
+        let more: Vec<&SegmentMeta> = live.segments.iter().filter(between).filter(missing).collect();
+        if inputs.len() + more.len() > INPUTS_MAX || !more.iter().all(|s| live.is_usable(s)) {
             return None;
         }
         if more.is_empty() {
@@ -145,9 +164,9 @@ struct Run<'a> {
 }
 
 /// Runs of each window, the oldest first; windows ascend in level, then in time.
-fn runs_of_windows(segments: &[SegmentMeta]) -> BTreeMap<(usize, i64), Vec<Run<'_>>> {
+fn runs_of_windows(live: Live<'_>) -> BTreeMap<(usize, i64), Vec<Run<'_>>> {
     let mut windows: BTreeMap<(usize, i64), BTreeMap<(u64, u64), Run<'_>>> = BTreeMap::new();
-    for segment in segments {
+    for segment in live.usable() {
         let Some(level) = home(segment.first_time, segment.last_time) else { continue };
         let runs = windows.entry((level, *window(level, segment.first_time).start())).or_default();
         let run = runs
@@ -159,8 +178,8 @@ fn runs_of_windows(segments: &[SegmentMeta]) -> BTreeMap<(usize, i64), Vec<Run<'
     windows.into_iter().map(|(window, runs)| (window, runs.into_values().collect())).collect()
 }
 
-fn within_windows(segments: &[SegmentMeta], now: i64, all: bool) -> Option<MergePlan> {
-    runs_of_windows(segments).into_iter().find_map(|((level, start), runs)| {
+fn within_windows(live: Live<'_>, now: i64, all: bool) -> Option<MergePlan> {
+    runs_of_windows(live).into_iter().find_map(|((level, start), runs)| {
         if runs.len() < 2 {
             return None;
         }
@@ -169,7 +188,7 @@ fn within_windows(segments: &[SegmentMeta], now: i64, all: bool) -> Option<Merge
         let window = window(level, start);
         let worth = has_ended(&window, now) && (total - largest) * WORTH >= largest;
         let count = if all || worth { runs.len() } else { alike(&runs) };
-        let inputs = newest_runs(segments, &runs, count)?;
+        let inputs = newest_runs(live, &runs, count)?;
         Some(MergePlan::new(&inputs, vec![window]))
     })
 }
@@ -190,10 +209,10 @@ fn alike(runs: &[Run<'_>]) -> usize {
 }
 
 /// The segments of the newest `count` runs, or of fewer, at least two, where that is too much.
-fn newest_runs<'a>(segments: &'a [SegmentMeta], runs: &[Run<'a>], count: usize) -> Option<Vec<&'a SegmentMeta>> {
+fn newest_runs<'a>(live: Live<'a>, runs: &[Run<'a>], count: usize) -> Option<Vec<&'a SegmentMeta>> {
     (2..=count.min(INPUTS_MAX)).rev().find_map(|count| {
         let inputs: Vec<_> = runs[runs.len() - count..].iter().flat_map(|run| run.segments.iter().copied()).collect();
-        closed(segments, &inputs).filter(|closed| same_window(closed))
+        closed(live, &inputs).filter(|closed| same_window(closed))
     })
 }
 
@@ -206,10 +225,10 @@ fn same_window(inputs: &[&SegmentMeta]) -> bool {
 }
 
 /// All runs of a larger window that has ended and whose samples fit into one file.
-fn promoted(segments: &[SegmentMeta], now: i64) -> Option<MergePlan> {
+fn promoted(live: Live<'_>, now: i64) -> Option<MergePlan> {
     (1..WIDTHS.len()).find_map(|level| {
         let mut windows: BTreeMap<i64, Vec<&SegmentMeta>> = BTreeMap::new();
-        for segment in segments {
+        for segment in live.usable() {
             let window = window(level, segment.first_time);
             if window.contains(&segment.last_time) && has_ended(&window, now) {
                 windows.entry(*window.start()).or_default().push(segment);
@@ -222,7 +241,7 @@ fn promoted(segments: &[SegmentMeta], now: i64) -> Option<MergePlan> {
                 return None;
             }
             let window = window(level, start);
-            let inputs = closed(segments, &inputs)?;
+            let inputs = closed(live, &inputs)?;
             let inside = inputs.iter().all(|s| window.contains(&s.first_time) && window.contains(&s.last_time));
             inside.then(|| MergePlan::new(&inputs, vec![window]))
         })

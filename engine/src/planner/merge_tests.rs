@@ -31,6 +31,7 @@ fn segment(id: u64, bytes: u64, sequence: u64, first: i64, last: i64) -> Segment
 #[derive(Default)]
 struct Archive {
     segments: Vec<SegmentMeta>,
+    unusable: BTreeSet<u64>,
     sequence: u64,
     next: u64,
     flushed: u64,
@@ -84,8 +85,9 @@ impl Archive {
     fn settle(&mut self, now: i64, all: bool) -> usize {
         for round in 0.. {
             assert!(round < 1000, "the planner does not come to an end");
-            let Some(plan) = next_merge(&self.segments, now, all) else { return round };
+            let Some(plan) = next_merge(&self.segments, &self.unusable, now, all) else { return round };
             check(&self.segments, &plan);
+            assert!(plan.inputs.iter().all(|id| !self.unusable.contains(id)), "an unusable input");
             self.merge(&plan);
         }
         unreachable!()
@@ -183,7 +185,7 @@ fn on_demand_every_window_has_one_run() {
     }
     archive.flush(1000, NOW - 3 * DAY, NOW + HOUR);
     archive.settle(NOW + 6 * HOUR, true);
-    let windows = runs_of_windows(&archive.segments);
+    let windows = runs_of_windows(Live { segments: &archive.segments, unusable: &archive.unusable });
     assert!(windows.values().all(|runs| runs.len() == 1), "{:?}", archive.segments);
     assert_eq!(archive.settle(NOW + 6 * HOUR, true), 0, "there is nothing left to do");
 }
@@ -193,9 +195,10 @@ proptest! {
     #[test]
     fn plans_are_sound(
         flushes in prop::collection::vec((1u64..1 << 28, -800i64..2, 0i64..900), 1..60),
+        unusable in prop::collection::btree_set(1u64..80, 0..4),
         all in any::<bool>(),
     ) {
-        let mut archive = Archive::default();
+        let mut archive = Archive { unusable, ..Archive::default() };
         for (bytes, day, days) in flushes {
             let first = NOW + day * DAY + HOUR;
             archive.flush(bytes, first, (first + days * DAY).min(NOW + DAY));

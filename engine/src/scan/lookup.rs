@@ -84,7 +84,8 @@ impl ReadView {
         let mut sources = Vec::new();
         for (rank, segment) in self.segments.iter().enumerate() {
             let meta = segment.meta();
-            if (meta.first_tag..=meta.last_tag).contains(&tag) && meta.first_time <= to && meta.last_time >= from {
+            let counts = meta.first_time <= to && meta.last_time >= from && !self.deletes.take_all_of(meta);
+            if counts && (meta.first_tag..=meta.last_tag).contains(&tag) {
                 let deletes = self.deletes_of_segment(meta);
                 let run = segment.run(tag)?.into_iter();
                 sources.extend(run.flat_map(|run| TagSource::visible_of_run(rank, segment, run, (from, to), &deletes)));

@@ -67,6 +67,11 @@ impl ReadView {
         self.segments.len()
     }
 
+    /// Whether it reads a segment that is known to be damaged and was not mentioned before.
+    pub(crate) fn mention_damage(&self) -> bool {
+        self.segments.iter().filter(|segment| segment.mention_damage()).count() > 0
+    }
+
     /// Opens one partition of a plan.
     ///
     /// The plan may be older than the view, or come from elsewhere; the rows are always those of
@@ -111,7 +116,9 @@ impl ReadView {
 
     /// The segments that can hold rows of a cell, each with its rank.
     fn segments_of(&self, cell: &ScanCell) -> Vec<(usize, Arc<Segment>)> {
-        let segments = self.segments.iter().enumerate().filter(|(_, segment)| touches(segment.meta(), cell));
+        // What deletes take away as a whole is not read: it may be there no more, or not whole.
+        let counts = |meta: &SegmentMeta| touches(meta, cell) && !self.deletes.take_all_of(meta);
+        let segments = self.segments.iter().enumerate().filter(|(_, segment)| counts(segment.meta()));
         segments.map(|(rank, segment)| (rank, Arc::clone(segment))).collect()
     }
 

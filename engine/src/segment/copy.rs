@@ -4,10 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Segment;
-use super::fetch::Fetched;
 use super::output::Output;
-use super::tail::Tail;
-use crate::env::Disk;
+use crate::env::{Disk, OpenMode};
 use crate::limits::CHECKSUM_BLOCK_BYTES;
 use crate::{Error, Result};
 
@@ -18,9 +16,10 @@ impl Segment {
     /// Whether the file has the length and the tail that the manifest says. The tail has the
     /// checksums of all that is before it: this tells files apart without reading them, and finds
     /// damage of the tail only.
-    pub(crate) fn is_alike(&self) -> bool {
+    pub(crate) fn is_alike(&self, disk: &Arc<dyn Disk>) -> bool {
         let inner = self.inner();
-        inner.open().and_then(|file| inner.tail_bytes(&file)).is_ok()
+        // A file that is not there is no damage, and is not to be noted as one.
+        disk.open(&inner.path, OpenMode::Read).is_ok_and(|file| inner.tail_bytes(&file).is_ok())
     }
 
     /// Copies the file to `to`, which must not exist, and syncs it. Takes a chunk of memory beside
@@ -32,19 +31,18 @@ impl Segment {
     pub(crate) fn copy(&self, disk: &Arc<dyn Disk>, to: &Path, step: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         let (inner, meta) = (self.inner(), self.meta());
         let file = inner.open()?;
-        let tail = inner.tail_bytes(&file)?;
-        let sums = Tail::parse(&inner.path, meta, &tail)?.sums;
+        let (tail, tail_bytes) = inner.read_tail(&file)?;
         let mut output = Output::create(disk, to.to_owned())?;
         let mut start = 0;
         while start < meta.tail_offset {
             let range = start..(start + CHUNK).min(meta.tail_offset);
-            let (fetched, _) = Fetched::read(&file, &inner.path, &sums, meta.tail_offset, vec![range.clone()])?;
+            let (fetched, _) = inner.fetch(&file, &tail, vec![range.clone()])?;
             let bytes = fetched.get(&range);
             output.write(&bytes.ok_or_else(|| Error::damaged(&inner.path, start, "the file ends too early"))?)?;
             step(range.end - start)?;
             start = range.end;
         }
-        output.write(&tail)?;
+        output.write(&tail_bytes)?;
         step(meta.bytes - meta.tail_offset)?;
         output.finish()
     }

@@ -1,5 +1,6 @@
 //! Reads byte ranges of a segment in one request and checks every byte of them.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::checksums::BlockSums;
-use crate::env::File;
+use crate::env::{File, is_medium_error};
+use crate::error::io_words;
+use crate::limits::CHECKSUM_BLOCK_BYTES;
 use crate::{Error, Result};
 
 /// Verified bytes of a segment.
@@ -36,7 +39,7 @@ impl Fetched {
                 _ => ranges.push(range),
             }
         }
-        let answers = file.read_ranges(&ranges).map_err(|error| read_error(path, &ranges, &error))?;
+        let answers = file.read_ranges(&ranges).map_err(|error| read_error(file, path, &ranges, &error))?;
         let mut parts = Vec::with_capacity(ranges.len());
         let mut bytes_read = 0;
         for (range, bytes) in ranges.iter().zip(answers) {
@@ -51,6 +54,11 @@ impl Fetched {
         Ok((Fetched { parts }, bytes_read))
     }
 
+    /// Whether it has a byte of the file.
+    pub fn holds(&self, offset: u64) -> bool {
+        self.get(&(offset..offset.saturating_add(1))).is_some()
+    }
+
     /// Bytes that were asked for; none where they were not.
     pub fn get(&self, range: &Range<u64>) -> Option<Bytes> {
         let i = self.parts.partition_point(|(offset, _)| *offset <= range.start).checked_sub(1)?;
@@ -61,13 +69,31 @@ impl Fetched {
     }
 }
 
-/// The error of a failed read: a file that ends too early is damaged, the rest is the disk's.
-pub fn read_error(path: &Path, ranges: &[Range<u64>], error: &std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => {
-            let offset = ranges.first().map_or(0, |range| range.start);
-            Error::damaged(path, offset, "the file ends too early")
-        }
-        _ => Error::io("reading", path, error),
+/// The error of a failed read of `ranges`: a file that ends too early and bytes that the medium has
+/// lost are damage, at the first byte that is not to be had. The rest is the disk's.
+pub fn read_error(file: &Arc<dyn File>, path: &Path, ranges: &[Range<u64>], error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let end = file.len().unwrap_or(0);
+        let offset = ranges.iter().find(|range| range.end > end).map_or(end, |range| range.start.max(end));
+        return Error::damaged(path, offset, "the file ends too early");
     }
+    if is_medium_error(error) {
+        return Error::damaged(path, first_unreadable(file, ranges), unreadable(error));
+    }
+    Error::io("reading", path, error)
+}
+
+/// What is wrong with bytes that the medium has lost.
+pub fn unreadable(error: &io::Error) -> String {
+    format!("the disk cannot read it ({})", io_words(error))
+}
+
+/// The first block of `ranges` that cannot be read by itself.
+fn first_unreadable(file: &Arc<dyn File>, ranges: &[Range<u64>]) -> u64 {
+    let blocks = ranges.iter().flat_map(|range| {
+        let starts = range.clone().step_by(CHECKSUM_BLOCK_BYTES);
+        starts.map(|start| start..range.end.min(start + CHECKSUM_BLOCK_BYTES as u64))
+    });
+    let mut failing = blocks.filter(|block| file.read_ranges(std::slice::from_ref(block)).is_err());
+    failing.next().or(ranges.first().cloned()).map_or(0, |block| block.start)
 }

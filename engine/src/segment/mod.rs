@@ -10,7 +10,9 @@
 //! 2. Pages are cut at the same rows in all columns, so that a row range is a page range.
 //! 3. Every byte before the tail is under a block checksum, every byte of the tail under the
 //!    checksum that the manifest holds. No byte is decoded before its checksum was right.
-//! 4. A damaged byte ends as an error of kind `Damaged`, never as a panic or a wrong row.
+//! 4. A damaged byte, an unreadable sector and a missing file end as an error of kind `Damaged`
+//!    for whoever needs that part, never as a panic or a wrong row. Short files, handles and
+//!    memory are no damage.
 //! 5. Memory is bounded by a batch of pages when reading, and by a compressed row group when
 //!    writing, whatever the size of the file.
 
@@ -18,6 +20,7 @@ mod checksums;
 mod chunk;
 mod codec;
 mod copy;
+mod damages;
 pub mod decimal;
 mod decode;
 mod directory;
@@ -45,8 +48,10 @@ use parking_lot::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use damages::Damages;
 pub(crate) use footers::Footers;
 
+pub use damages::DamagedSegment;
 pub use directory::{RunScale, Stored, TagRun};
 pub use reader::Segment;
 pub use rows::RowReader;

@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::damages::{Damages, Part};
 use super::directory::{TagRun, decode_block};
-use super::fetch::read_error;
+use super::fetch::{Fetched, read_error, unreadable};
 use super::footers::Footers;
 use super::rows::RowReader;
 use super::schema::NANOS_PER_MILLI;
 use super::tail::Tail;
 use super::{Columns, ReadMetrics, SegmentMeta};
-use crate::env::{Disk, File, OpenMode};
+use crate::env::{Disk, File, OpenMode, OsClock, is_medium_error};
 use crate::format::crc32c;
 use crate::tag::TagId;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Bytes of the tag directory that are read at once.
 const DIRECTORY_READ_BYTES: u64 = 1 << 20;
@@ -33,6 +34,7 @@ pub(super) struct Inner {
     pub path: PathBuf,
     pub meta: SegmentMeta,
     footers: Arc<Footers>,
+    damages: Arc<Damages>,
     /// Held while the tail is read, so that it is read once whoever asks.
     loading: Mutex<()>,
     /// Whether the manifest names it no more, so that its file goes with its last reader.
@@ -43,9 +45,11 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nobody will ask for the footer of a segment that is gone.
         self.footers.forget(self.meta.id);
+        self.damages.forget(self.meta.id);
         // A file that stays is garbage that no manifest names; the next start removes it.
         if *self.retired.get_mut()
             && let Err(error) = self.disk.remove(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "a merged segment stays behind");
         }
@@ -55,13 +59,21 @@ impl Drop for Inner {
 impl Segment {
     /// The segment `meta` in the folder `dir`, which keeps its footer once it is read.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta) -> Segment {
-        Segment::sharing(disk, dir, meta, Arc::new(Footers::new(usize::MAX)))
+        let damages = Arc::new(Damages::new(Arc::new(OsClock::new())));
+        Segment::sharing(disk, dir, meta, Arc::new(Footers::new(usize::MAX)), damages)
     }
 
-    /// The segment `meta` in the folder `dir`, whose footer is kept among others.
-    pub(crate) fn sharing(disk: Arc<dyn Disk>, dir: &Path, meta: SegmentMeta, footers: Arc<Footers>) -> Segment {
+    /// The segment `meta` in the folder `dir`, whose footer is kept, and damage noted, among others.
+    pub(crate) fn sharing(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        meta: SegmentMeta,
+        footers: Arc<Footers>,
+        damages: Arc<Damages>,
+    ) -> Segment {
         let path = dir.join(&meta.name);
-        Segment(Arc::new(Inner { disk, path, meta, footers, loading: Mutex::new(()), retired: AtomicBool::new(false) }))
+        let (loading, retired) = (Mutex::new(()), AtomicBool::new(false));
+        Segment(Arc::new(Inner { disk, path, meta, footers, damages, loading, retired }))
     }
 
     /// What the manifest says of it.
@@ -77,6 +89,11 @@ impl Segment {
     /// Removes the file once nobody reads the segment any more.
     pub(crate) fn retire(&self) {
         self.0.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to be damaged, asked for the first time.
+    pub(crate) fn mention_damage(&self) -> bool {
+        self.0.damages.mention(self.0.meta.id)
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -263,7 +280,38 @@ fn first_not(numbers: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
 impl Inner {
     /// Opens the file.
     pub fn open(&self) -> Result<Arc<dyn File>> {
-        self.disk.open(&self.path, OpenMode::Read).map_err(|error| Error::io("opening", &self.path, &error))
+        let opened = self.disk.open(&self.path, OpenMode::Read).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::damaged(&self.path, 0, "the file is missing"),
+            _ if is_medium_error(&error) => Error::damaged(&self.path, 0, unreadable(&error)),
+            _ => Error::io("opening", &self.path, &error),
+        });
+        self.noted(Part::File, opened, |_, _| true)
+    }
+
+    /// Notes what came of a read of some part of the file: damage, or that there is none where the
+    /// part holds the byte that was damaged.
+    fn noted<T>(&self, part: Part, read: Result<T>, holds: impl Fn(&T, u64) -> bool) -> Result<T> {
+        match &read {
+            Ok(read) => self.damages.read_well(self.meta.id, part, |offset| holds(read, offset)),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.damages.note(self.meta.id, self.path.clone(), part, error);
+            }
+            Err(_) => {}
+        }
+        read
+    }
+
+    /// Bytes before the tail, checked; and how many were read for them.
+    pub fn fetch(&self, file: &Arc<dyn File>, tail: &Tail, wanted: Vec<Range<u64>>) -> Result<(Fetched, u64)> {
+        let read = Fetched::read(file, &self.path, &tail.sums, self.meta.tail_offset, wanted);
+        self.noted(Part::Bytes, read, |(fetched, _), offset| fetched.holds(offset))
+    }
+
+    /// The error of bytes whose checksum is right and that say what cannot be.
+    pub fn meaningless(&self, offset: u64, why: &str) -> Error {
+        let error = Error::damaged(&self.path, offset, why);
+        self.damages.note(self.meta.id, self.path.clone(), Part::Meaning, &error);
+        error
     }
 
     /// The verified tail.
@@ -276,27 +324,28 @@ impl Inner {
         if let Some(tail) = kept() {
             return Ok(tail);
         }
-        let tail = Arc::new(self.load_tail(file)?);
+        let tail = Arc::new(self.read_tail(file)?.0);
         self.footers.keep(self.meta.id, Arc::clone(&tail));
         Ok(tail)
     }
 
-    /// Reads and verifies the tail.
-    fn load_tail(&self, file: &Arc<dyn File>) -> Result<Tail> {
-        Tail::parse(&self.path, &self.meta, &self.tail_bytes(file)?)
+    /// Reads and verifies the tail: what it says, and its bytes.
+    pub fn read_tail(&self, file: &Arc<dyn File>) -> Result<(Tail, Bytes)> {
+        let read = self.tail_bytes(file).and_then(|bytes| Ok((Tail::parse(&self.path, &self.meta, &bytes)?, bytes)));
+        self.noted(Part::Tail, read, |_, _| true)
     }
 
     /// The bytes of the tail, whose checksum is right.
     pub fn tail_bytes(&self, file: &Arc<dyn File>) -> Result<Bytes> {
         let meta = &self.meta;
-        let length = file.len().map_err(|error| Error::io("measuring", &self.path, &error))?;
+        let length = file.len().map_err(|error| read_error(file, &self.path, &[], &error))?;
         if length != meta.bytes {
             let why = format!("the file has {length} bytes where {} were written", meta.bytes);
             return Err(Error::damaged(&self.path, length.min(meta.bytes), why));
         }
         let range = meta.tail_offset..meta.bytes;
         let answer = file.read_ranges(std::slice::from_ref(&range));
-        let answer = answer.map_err(|error| read_error(&self.path, std::slice::from_ref(&range), &error))?;
+        let answer = answer.map_err(|error| read_error(file, &self.path, std::slice::from_ref(&range), &error))?;
         let bytes = answer.into_iter().next().unwrap_or_default();
         if bytes.len() as u64 != range.end.saturating_sub(range.start) || crc32c(&bytes) != meta.tail_crc {
             return Err(Error::damaged(&self.path, meta.tail_offset, "the checksum of the file's tail does not match"));
@@ -316,16 +365,31 @@ impl Inner {
                 next += 1;
             }
             let whole = start..ranges.last().map_or(start, |(_, range)| range.end);
-            let answer = file.read_ranges(std::slice::from_ref(&whole));
-            let answer = answer.map_err(|error| read_error(&self.path, std::slice::from_ref(&whole), &error))?;
-            let bytes = answer.into_iter().next().unwrap_or_default();
-            for (block, range) in ranges {
-                let part = usize::try_from(range.start - start).ok().zip(usize::try_from(range.end - start).ok());
-                let part = part.and_then(|(from, to)| bytes.get(from..to));
-                let part = part.ok_or_else(|| Error::damaged(&self.path, range.start, "the file ends too early"))?;
-                let found = decode_block(part, tail.blocks[block].row);
-                runs.extend(found.map_err(|error| error.in_file(&self.path, range.start))?);
-            }
+            let read = self.directory_blocks(file, tail, &whole, &ranges);
+            runs.extend(self.noted(Part::Bytes, read, |_, offset| whole.contains(&offset))?);
+        }
+        Ok(runs)
+    }
+
+    /// The runs in blocks that lie one after the other and are `whole` together.
+    fn directory_blocks(
+        &self,
+        file: &Arc<dyn File>,
+        tail: &Tail,
+        whole: &Range<u64>,
+        blocks: &[(usize, Range<u64>)],
+    ) -> Result<Vec<TagRun>> {
+        let answer = file.read_ranges(std::slice::from_ref(whole));
+        let answer = answer.map_err(|error| read_error(file, &self.path, std::slice::from_ref(whole), &error))?;
+        let bytes = answer.into_iter().next().unwrap_or_default();
+        let mut runs = Vec::new();
+        for (block, range) in blocks {
+            let part = usize::try_from(range.start - whole.start).ok();
+            let part = part.zip(usize::try_from(range.end - whole.start).ok());
+            let part = part.and_then(|(from, to)| bytes.get(from..to));
+            let part = part.ok_or_else(|| Error::damaged(&self.path, range.start, "the file ends too early"))?;
+            let found = decode_block(part, tail.blocks[*block].row);
+            runs.extend(found.map_err(|error| error.in_file(&self.path, range.start))?);
         }
         Ok(runs)
     }

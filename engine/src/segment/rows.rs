@@ -173,8 +173,7 @@ impl RowReader {
         if self.batch.is_empty() {
             return Ok(false);
         }
-        let end = self.segment.meta.tail_offset;
-        let (fetched, bytes) = Fetched::read(&self.file, &self.segment.path, &self.tail.sums, end, wanted)?;
+        let (fetched, bytes) = self.segment.fetch(&self.file, &self.tail, wanted)?;
         ReadMetrics::add(&self.metrics.bytes_read, bytes);
         self.fetched = fetched;
         self.batch_pages = (self.batch_pages * 2).min(BATCH_PAGES_MAX);
@@ -242,7 +241,7 @@ impl RowReader {
             (Some(bytes), Some(unpacker)) => decode(unpacker, &bytes),
             _ => Err("a page was not read"),
         };
-        decoded.map_err(|why| Error::damaged(&self.segment.path, place.offset, why))
+        decoded.map_err(|why| self.segment.meaningless(place.offset, why))
     }
 }
 

@@ -7,7 +7,7 @@ use super::Segment;
 use super::codec::Series;
 use super::decode::{ColumnPage, Dictionary, PageSize, Unpacker, Values};
 use super::directory::TagRun;
-use super::fetch::{Fetched, read_error};
+use super::fetch::read_error;
 use super::reader::Inner;
 use super::schema::{COLUMNS, NANOS, NANOS_PER_MILLI, STATUS, TAG, TIME};
 use super::tail::{Place, Tail};
@@ -61,9 +61,21 @@ impl Check<'_> {
             let range = start..(start + CHUNK).min(end);
             match self.file.read_ranges(std::slice::from_ref(&range)) {
                 Ok(parts) => self.chunk(&range, parts.first().map_or(&[], |bytes| bytes), damages),
-                Err(error) => damages.push(read_error(&self.inner.path, std::slice::from_ref(&range), &error)),
+                Err(_) => self.blocks(&range, damages),
             }
             start = range.end;
+        }
+    }
+
+    /// Checks each block by itself where not all of them can be read.
+    fn blocks(&self, range: &Range<u64>, damages: &mut Vec<Error>) {
+        for start in range.clone().step_by(CHECKSUM_BLOCK_BYTES) {
+            let block = start..range.end.min(start + CHECKSUM_BLOCK_BYTES as u64);
+            let wanted = std::slice::from_ref(&block);
+            match self.file.read_ranges(wanted) {
+                Ok(parts) => self.chunk(&block, parts.first().map_or(&[], |bytes| bytes), damages),
+                Err(error) => damages.push(read_error(&self.file, &self.inner.path, wanted, &error)),
+            }
         }
     }
 
@@ -131,9 +143,8 @@ impl Check<'_> {
     }
 
     fn fetch(&self, place: Place) -> Result<bytes::Bytes> {
-        let end = self.inner.meta.tail_offset;
         let range = place.range();
-        let (fetched, _) = Fetched::read(&self.file, &self.inner.path, &self.tail.sums, end, vec![range.clone()])?;
+        let (fetched, _) = self.inner.fetch(&self.file, &self.tail, vec![range.clone()])?;
         fetched.get(&range).map_or_else(|| self.damaged(place.offset, "a page was not read"), Ok)
     }
 }

@@ -9,6 +9,7 @@ use super::files::{LogFile, Preparation, Prepared, Shape, Store, write_zeros};
 use super::frame::{Frame, group_bytes};
 use super::header::Header;
 use crate::env::Random;
+use crate::error::io_words;
 use crate::format::{Encoder, wide};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::{Error, ErrorKind, Result};
@@ -417,5 +418,5 @@ fn failed(path: &Path, error: &io::Error) -> Error {
         return why;
     }
     let advice = "use a file system that keeps the space of files once written, then start again";
-    Error::new(ErrorKind::Io, format!("writing {} failed", path.display()), error.to_string(), advice)
+    Error::new(ErrorKind::Io, format!("writing {} failed", path.display()), io_words(error), advice)
 }

@@ -35,7 +35,7 @@ use std::path::PathBuf;
 use crate::limits;
 
 pub use log::Log;
-pub use verify::{LogDamage, verify};
+pub use verify::{LogCheck, LogDamage, verify};
 
 /// Sizes of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,10 +64,7 @@ impl Log {
         }
         let mut store = Store::look(&env.disk, dir, options.file_bytes);
         let survey = Survey::of(&mut store, after)?;
-        let mut ignore = |_: u64, _: &[u8]| Ok(());
-        let mut replayer = Replayer::new(&store, after, &mut ignore);
-        replayer.run(survey.candidates)?;
-        Ok(replayer.replay.lost)
+        rehearse(&store, survey.candidates, after).map(|(_, lost)| lost)
     }
 
     /// Begins a file and clears up.
@@ -108,6 +105,19 @@ impl Log {
         }
         self.start(file, &Start { after: tail.durable, data: tail.durable_data, carried: &tail.frames })
     }
+}
+
+/// Goes through the files as a recovery would, and changes nothing: the files with what was found in
+/// each, and the sequences that would be reported as lost.
+pub(super) fn rehearse(
+    store: &Store,
+    candidates: Vec<Candidate>,
+    after: u64,
+) -> Result<(Vec<Candidate>, Vec<RangeInclusive<u64>>)> {
+    let mut ignore = |_: u64, _: &[u8]| Ok(());
+    let mut replayer = Replayer::new(store, after, &mut ignore);
+    let candidates = replayer.run(candidates)?;
+    Ok((candidates, replayer.replay.lost))
 }
 
 /// The last group of the log. Nothing says that it was ever synced: the page cache may hold what
@@ -155,15 +165,19 @@ impl<'a> Replayer<'a> {
                 self.data = self.data.max(candidate.header.data_through);
                 continue;
             }
-            self.begin(&candidate.header, before.last_mut())?;
+            if let Some(lost) = self.begin(&candidate.header, before.last_mut())? {
+                let why = format!("frames {} to {} before this file are missing", lost.start(), lost.end());
+                candidate.damages.push((0, why));
+            }
             self.file(candidate, next)?;
         }
         Ok(candidates)
     }
 
-    /// Takes note of what a header says of the time before it.
-    fn begin(&mut self, header: &Header, previous: Option<&mut Candidate>) -> Result<()> {
-        if self.lose(self.accepted.saturating_add(1)..=header.data_through)
+    /// Takes note of what a header says of the time before it; what is lost of that.
+    fn begin(&mut self, header: &Header, previous: Option<&mut Candidate>) -> Result<Option<RangeInclusive<u64>>> {
+        let lost = self.lose(self.accepted.saturating_add(1)..=header.data_through);
+        if lost.is_some()
             && let Some(previous) = previous
         {
             self.quarantine(previous)?;
@@ -173,18 +187,30 @@ impl<'a> Replayer<'a> {
             self.accepted = header.start_after;
             self.tail = None;
         }
-        Ok(())
+        Ok(lost)
     }
 
     fn file(&mut self, candidate: &mut Candidate, next: Option<u64>) -> Result<()> {
         let contents = self.store.read(&candidate.file, self.store.read_bytes_max())?;
         let mut scan = Scan::new(&contents.bytes, &candidate.header, next);
-        let (mut damaged, before) = (contents.unreadable, self.accepted);
-        for step in scan.by_ref() {
-            match step {
-                Step::Lost(range) => damaged |= self.lose(range),
-                Step::Frame(frame) if frame.sequence > self.accepted => self.accept(&frame, candidate)?,
-                Step::Frame(_) => {}
+        // What is missing before a file is not in it.
+        let damages_before = candidate.damages.len();
+        let before = self.accepted;
+        if contents.unreadable {
+            candidate.damages.push((0, "some of its sectors cannot be read".into()));
+        }
+        loop {
+            let at = scan.end();
+            match scan.next() {
+                None => break,
+                Some(Step::Lost(range)) => {
+                    if let Some(lost) = self.lose(range) {
+                        let why = format!("frames {} to {} were synced and cannot be read", lost.start(), lost.end());
+                        candidate.damages.push((wide(at), why));
+                    }
+                }
+                Some(Step::Frame(frame)) if frame.sequence > self.accepted => self.accept(&frame, candidate)?,
+                Some(Step::Frame(_)) => {}
             }
         }
         candidate.file.unreadable = contents.unreadable;
@@ -198,7 +224,10 @@ impl<'a> Replayer<'a> {
         }
         // A header that a power cut met while the file was to be used again is no damage: all that
         // the file holds is in other files as well, or an idle frame.
-        if damaged || (candidate.salvaged && candidate.data > 0) {
+        if candidate.salvaged && candidate.data > 0 {
+            candidate.damages.push((0, "its header is damaged; its frames tell what it was".into()));
+        }
+        if candidate.damages.len() > damages_before {
             self.quarantine(candidate)?;
         }
         Ok(())
@@ -226,19 +255,19 @@ impl<'a> Replayer<'a> {
         Some(Tail { file: file.file.clone(), path: file.path.clone(), durable, durable_data, frames })
     }
 
-    /// Records sequences above the last accepted as lost; whether there were any.
-    fn lose(&mut self, range: RangeInclusive<u64>) -> bool {
+    /// Records sequences above the last accepted as lost; those, if there are any.
+    fn lose(&mut self, range: RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
         let first = (*range.start()).max(self.accepted.saturating_add(1));
         let last = *range.end();
         if first > last {
-            return false;
+            return None;
         }
         self.accepted = last;
         match self.replay.lost.last_mut() {
             Some(before) if *before.end() + 1 == first => *before = *before.start()..=last,
             _ => self.replay.lost.push(first..=last),
         }
-        true
+        Some(first..=last)
     }
 
     fn quarantine(&mut self, candidate: &mut Candidate) -> Result<()> {

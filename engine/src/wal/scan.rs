@@ -69,11 +69,6 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    /// The last sequence with a payload, here or before this file.
-    pub fn data_through(&self) -> u64 {
-        self.data
-    }
-
     /// All frames up to the first sequence are known to have been synced; the second is the last
     /// of them with a payload.
     pub fn durable_through(&self) -> (u64, u64) {

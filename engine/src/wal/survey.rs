@@ -21,11 +21,14 @@ pub(super) struct Candidate {
     /// The last sequence with a payload that was taken from this file.
     pub data: u64,
     pub quarantined: bool,
+    /// What was found damaged in it: where, and what.
+    pub damages: Vec<(u64, String)>,
 }
 
 impl Candidate {
     fn new(file: LogFile, header: Header, salvaged: bool) -> Candidate {
-        Candidate { file, header, salvaged, end: wide(BLOCK_BYTES), data: 0, quarantined: false }
+        let end = wide(BLOCK_BYTES);
+        Candidate { file, header, salvaged, end, data: 0, quarantined: false, damages: Vec::new() }
     }
 
     /// Gives the file to the log: as one that holds frames above `after`, or to be used again.
@@ -47,12 +50,15 @@ pub(super) struct Survey {
     pub free: Vec<LogFile>,
     /// Copies of damaged files.
     pub quarantined: Vec<PathBuf>,
+    /// Files that are damaged as a whole.
+    pub damaged: Vec<PathBuf>,
 }
 
 impl Survey {
     /// Looks at all files; `after` is the last sequence that segments hold.
     pub fn of(store: &mut Store, after: u64) -> Result<Survey> {
-        let mut survey = Survey { candidates: Vec::new(), free: Vec::new(), quarantined: Vec::new() };
+        let mut survey =
+            Survey { candidates: Vec::new(), free: Vec::new(), quarantined: Vec::new(), damaged: Vec::new() };
         for file in store.files()? {
             survey.add(store, file, after)?;
         }
@@ -83,6 +89,9 @@ impl Survey {
         let damaged = file.shape.header_damaged && file.shape.frames_torn;
         if damaged || !fits {
             self.quarantined.push(store.quarantine(&file)?);
+        }
+        if damaged || file.unreadable {
+            self.damaged.push(file.path.clone());
         }
         if fits {
             file.fresh = is_zero(&contents.bytes);

@@ -21,7 +21,9 @@ pub enum SqlErrorKind {
     NotFound,
     /// Memory or disk was short; a smaller query may pass, or the same one later.
     Resources,
-    /// The server failed: bytes on disk are damaged, the disk does not answer, or this is a bug.
+    /// Bytes on disk that the query needs are not what was written; others may pass.
+    Damaged,
+    /// The server failed: the disk does not answer, or this is a bug.
     Internal,
 }
 
@@ -61,9 +63,8 @@ impl From<tagus_engine::Error> for SqlError {
             ErrorKind::InvalidInput => SqlErrorKind::Invalid,
             ErrorKind::NotFound => SqlErrorKind::NotFound,
             ErrorKind::Exhausted => SqlErrorKind::Resources,
-            ErrorKind::Conflict | ErrorKind::ReadOnly | ErrorKind::Damaged | ErrorKind::Unusable | ErrorKind::Io => {
-                SqlErrorKind::Internal
-            }
+            ErrorKind::Damaged => SqlErrorKind::Damaged,
+            ErrorKind::Conflict | ErrorKind::ReadOnly | ErrorKind::Unusable | ErrorKind::Io => SqlErrorKind::Internal,
         };
         SqlError::new(kind, error.to_string())
     }

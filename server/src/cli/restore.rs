@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use tagus_engine::env::Env;
 use tagus_engine::RestoreReport;
+use tagus_engine::env::Env;
 
 use super::args::RestoreArgs;
 use super::error::{Failure, Result};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use tagus_engine::VerifyReport;
 use tagus_engine::env::Env;
+use tagus_engine::{Unchecked, VerifyReport};
 
 use super::args::VerifyArgs;
 use super::error::{Failure, Result};
@@ -29,6 +29,9 @@ fn check(data: &Path) -> Result<()> {
     for damage in &report.damages {
         print_line(&damage.finding())?;
     }
+    for Unchecked { path, why } in &report.unchecked {
+        print_line(&format!("not checked: {}: {why}", path.display()))?;
+    }
     print_line(&summary(&report))?;
     match report.damages.len() {
         0 => Ok(()),
@@ -41,7 +44,9 @@ fn check(data: &Path) -> Result<()> {
 }
 
 fn summary(report: &VerifyReport) -> String {
-    let VerifyReport { damages, segments, segment_bytes, rows, manifest_files } = report;
-    let damages = damages.len();
-    format!("segments={segments} rows={rows} bytes={segment_bytes} manifest_files={manifest_files} damages={damages}")
+    let VerifyReport { damages, unchecked, segments, segment_bytes, rows, manifest_files } = report;
+    let (damages, unchecked) = (damages.len(), unchecked.len());
+    format!(
+        "segments={segments} rows={rows} bytes={segment_bytes} manifest_files={manifest_files} unchecked={unchecked} damages={damages}"
+    )
 }

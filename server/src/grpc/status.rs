@@ -28,6 +28,7 @@ pub fn of_sql(error: &SqlError) -> Status {
         SqlErrorKind::Invalid => Status::invalid_argument(message),
         SqlErrorKind::NotFound => Status::not_found(message),
         SqlErrorKind::Resources => tagus_proto::exhausted(message, limits::RETRY_DELAY),
+        SqlErrorKind::Damaged => Status::data_loss(message),
         SqlErrorKind::Internal => Status::internal(message),
     }
 }

@@ -33,7 +33,10 @@ fn succeeds(output: &Output) -> String {
 fn fails(output: &Output, status: i32, words: &str) {
     assert_eq!(output.status.code(), Some(status), "{output:?}");
     let error = line(&output.stderr);
-    assert!(error.starts_with("error: ") && error.contains(words) && (status == 2 || error.contains(" failed: ")), "{error}");
+    assert!(
+        error.starts_with("error: ") && error.contains(words) && (status == 2 || error.contains(" failed: ")),
+        "{error}"
+    );
     assert_eq!(error.matches("error").count(), 1, "{error}");
 }
 
@@ -99,6 +102,7 @@ async fn backups_that_cannot_be_are_one_line() {
     let there = admin.backup(v1::BackupRequest { to: text(&to).into() }).await.unwrap().into_inner();
     assert_eq!((there.segments, there.rows), (0, 0));
     assert!(server.stop().await.success());
-    let refused = tagus(&["serve", "--data", text(&to), "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"], "");
+    let refused =
+        tagus(&["serve", "--data", text(&to), "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"], "");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("it is a backup"), "{refused:?}");
 }

@@ -46,7 +46,14 @@ impl Server {
 
     /// Starts a server and waits for the line that says that it is ready.
     pub fn start_with(data: &Path, more: &[&str]) -> Server {
-        let mut child = serve_command(data, more).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = serve_command(data, more);
+        command.stdout(Stdio::piped());
+        Server::spawned(command)
+    }
+
+    /// Runs a command that becomes a server, and waits until it is ready.
+    pub fn spawned(mut command: Command) -> Server {
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
