@@ -53,7 +53,8 @@ def load(path, rows, generator):
     """A CSV of `rows` rows in scan order, and what it holds."""
     second = numpy.repeat(numpy.arange(rows // TAGS), TAGS)
     tag = numpy.tile(numpy.arange(TAGS), rows // TAGS)
-    value = numpy.round(generator.normal(100, 20, len(tag)), 2)
+    # All digits of them: there is to be something to copy.
+    value = generator.normal(100, 20, len(tag))
     names = pyarrow.array([f"load.{i:03}" for i in range(TAGS)])
     milliseconds = START + second * 1000
     columns = {
