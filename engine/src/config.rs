@@ -7,7 +7,8 @@ use crate::limits;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Bytes of memory to live within. A memtable is flushed at a quarter of it; at half of it in
-    /// memtables writers wait.
+    /// memtables, and at a sixteenth in frames that wait for the log, writers wait. Footers of segments
+    /// have a sixteenth. The rest is for who embeds the engine.
     pub memory_budget: usize,
     /// How far ahead of the clock samples of ordinary tags may lie, in nanoseconds.
     pub max_future: i64,
@@ -36,6 +37,11 @@ impl Config {
     /// the default keeps those of billions.
     pub(crate) fn footer_bytes_max(&self) -> usize {
         self.memory_budget / 16
+    }
+
+    /// The share of memory that frames have which wait for the log.
+    pub(crate) fn queue_bytes_max(&self) -> usize {
+        (self.memory_budget / 16).min(limits::QUEUE_BYTES_MAX)
     }
 
     /// Refuses settings with which writing would stop for ever, or everything would go.

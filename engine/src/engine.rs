@@ -388,6 +388,7 @@ impl Shared {
         published: Published,
         dirty_tags: BTreeSet<TagId>,
     ) -> Shared {
+        let queue = Queue::new(config.queue_bytes_max());
         Shared {
             env,
             config,
@@ -397,7 +398,7 @@ impl Shared {
             dirty_tags: Mutex::new(dirty_tags),
             deletes_listed: Mutex::default(),
             sources: Sources::default(),
-            queue: Queue::default(),
+            queue,
             log_bytes: AtomicU64::new(committer.log_bytes()),
             committer: Mutex::new(committer),
             manifest: Mutex::new(manifest),

@@ -62,8 +62,8 @@ pub const CHECKSUM_BLOCK_BYTES: usize = 64 * 1024;
 pub const SCAN_BATCH_ROWS: usize = 8192;
 /// Frames that wait for the log at most; beyond it writers wait.
 pub const QUEUE_FRAMES_MAX: usize = 4096;
-/// Bytes of memory that frames take which wait for the log, encoded and decoded, at most; beyond
-/// it writers wait.
+/// Bytes of memory that frames take which wait for the log, encoded and decoded, at most; less in a
+/// small budget. Beyond it writers wait.
 pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Ids of segments between those that an archive begins with and those that an archive begins with
 /// which was restored from its backup: neither gives an id that the other gives.

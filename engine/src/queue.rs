@@ -36,8 +36,9 @@ impl Queued {
 }
 
 /// Frames in the order in which the log will have them.
-#[derive(Default)]
 pub(crate) struct Queue {
+    /// Memory of the frames from which on writers wait.
+    bytes_max: usize,
     state: Mutex<State>,
     /// Whether a thread commits; without one who waits for a commit makes it.
     served: AtomicBool,
@@ -101,6 +102,17 @@ pub(crate) fn closed() -> Error {
 }
 
 impl Queue {
+    /// A queue that takes about so much memory.
+    pub fn new(bytes_max: usize) -> Queue {
+        Queue {
+            bytes_max,
+            state: Mutex::default(),
+            served: AtomicBool::new(false),
+            filled: Condvar::new(),
+            room: Condvar::new(),
+        }
+    }
+
     /// Adds a frame if `admit` has no objection: `Ok(false)` lets it wait for room.
     ///
     /// # Errors
@@ -109,7 +121,7 @@ impl Queue {
         let memory = queued.memory();
         let mut state = self.state.lock();
         loop {
-            let fits = state.frames.len() < limits::QUEUE_FRAMES_MAX && state.bytes < limits::QUEUE_BYTES_MAX;
+            let fits = state.frames.len() < limits::QUEUE_FRAMES_MAX && state.bytes < self.bytes_max;
             let admitted = if state.closed { Err(closed()) } else { admit() };
             match admitted {
                 Ok(true) if fits => break,

@@ -14,7 +14,7 @@ fn queued(rows: usize, text: &str) -> Queued {
 
 #[test]
 fn a_frame_counts_as_it_is_written_and_as_it_is_applied() {
-    let queue = Queue::default();
+    let queue = Queue::new(usize::MAX);
     let text = "x".repeat(1000);
     for _ in 0..3 {
         queue.push(queued(100, &text), || Ok(true)).unwrap();
@@ -23,4 +23,20 @@ fn a_frame_counts_as_it_is_written_and_as_it_is_applied() {
     assert!((3 * 2 * 100 * 1000..3 * 3 * 100 * 1000).contains(&bytes), "{bytes} bytes");
     assert_eq!(queue.take_group().len(), 3);
     assert_eq!(queue.state.lock().bytes, 0);
+}
+
+#[test]
+fn writers_wait_where_frames_take_their_share_of_memory() {
+    let queue = Queue::new(1);
+    // The first goes in however large it is; the second asks whether it may give up.
+    queue.push(queued(1, "x"), || Ok(true)).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let give_up = || match asked.replace(asked.get() + 1) {
+        0 => Ok(true),
+        _ => Err(closed()),
+    };
+    assert!(queue.push(queued(1, "x"), give_up).is_err());
+    assert_eq!(asked.get(), 2);
+    assert_eq!(queue.take_group().len(), 1);
+    queue.push(queued(1, "x"), || Ok(true)).unwrap();
 }

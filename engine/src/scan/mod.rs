@@ -69,7 +69,7 @@ impl ReadView {
 
     /// Whether it reads a segment that is known to be damaged and was not mentioned before.
     pub(crate) fn mention_damage(&self) -> bool {
-        self.segments.iter().filter(|segment| segment.mention_damage()).count() > 0
+        self.segments.iter().any(|segment| segment.mention_damage())
     }
 
     /// Opens one partition of a plan.

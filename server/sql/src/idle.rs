@@ -21,7 +21,7 @@ pub const IDLE_MAX: Duration = Duration::from_secs(300);
 /// How long the watch looks away from a stream that is being polled.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A stream that is dropped when nobody polls it for [`IDLE_MAX`]; polled later, it gives an error.
+/// A stream that is dropped when nobody polls it for long; polled later, it gives an error.
 pub(crate) struct Watched {
     schema: SchemaRef,
     held: Arc<Mutex<Held>>,
@@ -38,12 +38,9 @@ struct Held {
 }
 
 impl Watched {
-    /// Watches `input` from now on. Must be called within a runtime with timers.
-    pub(crate) fn new(input: SendableRecordBatchStream) -> Watched {
-        Watched::with_patience(input, IDLE_MAX)
-    }
-
-    fn with_patience(input: SendableRecordBatchStream, patience: Duration) -> Watched {
+    /// Watches `input` from now on for a client that may ask for nothing for `patience`. Must be called
+    /// within a runtime with timers.
+    pub(crate) fn new(input: SendableRecordBatchStream, patience: Duration) -> Watched {
         let schema = input.schema();
         let held = Held { input: Some(input), idle_since: Some(Instant::now()), patience, expired: false };
         let held = Arc::new(Mutex::new(held));
@@ -136,7 +133,7 @@ mod tests {
         let schema = batch.schema();
         let batches =
             stream::iter((0..batches).map(move |_| Ok(batch.clone()))).inspect(move |_| assert!(alive.0.is_some()));
-        (Watched::with_patience(Box::pin(RecordBatchStreamAdapter::new(schema, batches)), patience), dropped)
+        (Watched::new(Box::pin(RecordBatchStreamAdapter::new(schema, batches)), patience), dropped)
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Runs queries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -16,7 +17,7 @@ use crate::check::{self, Checked};
 use crate::context::Reading;
 use crate::error::{SqlError, SqlErrorKind};
 use crate::growing;
-use crate::idle::Watched;
+use crate::idle::{IDLE_MAX, Watched};
 use crate::names;
 use crate::opaque;
 use crate::output::{PlainStream, plain_schema};
@@ -71,7 +72,7 @@ impl Session {
     /// As for [`Session::query`]; also where values are missing, too many, or of a wrong type.
     pub async fn query_with(&self, sql: &str, values: Option<&RecordBatch>) -> Result<QueryResult, SqlError> {
         match check::check(sql)? {
-            Checked::Rows(statement) => self.plan(statement, values).await?.run(),
+            Checked::Rows(statement) => self.plan(statement, values).await?.run(IDLE_MAX),
             Checked::Nothing => Ok(QueryResult::nothing()),
         }
     }
@@ -138,10 +139,11 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    pub(crate) fn run(self) -> Result<QueryResult, SqlError> {
+    /// Starts it, for a client that may take no rows for `patience`.
+    pub(crate) fn run(self, patience: Duration) -> Result<QueryResult, SqlError> {
         let stream = execute_stream(self.physical, self.task)?;
         let plain = Box::pin(PlainStream::new(Arc::clone(&self.schema), stream));
-        Ok(QueryResult { schema: self.schema, stream: Box::pin(Watched::new(plain)) })
+        Ok(QueryResult { schema: self.schema, stream: Box::pin(Watched::new(plain, patience)) })
     }
 }
 

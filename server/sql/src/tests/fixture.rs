@@ -138,8 +138,9 @@ impl Fixture {
             physical: through_bytes(&planned.physical, &planned.task).unwrap_or_else(|error| panic!("{sql}: {error}")),
             task: Arc::clone(&planned.task),
         };
-        let rows = collect(planned.run().unwrap()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let again = collect(copied.run().unwrap()).await.unwrap();
+        let rows =
+            collect(planned.run(crate::IDLE_MAX).unwrap()).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let again = collect(copied.run(crate::IDLE_MAX).unwrap()).await.unwrap();
         let (mut a, mut b) = (lines(&rows), lines(&again));
         if !sql.contains("ORDER BY") {
             a.sort();

@@ -258,7 +258,7 @@ async fn all_scans_of_a_query_see_the_same() {
         .await
         .unwrap();
     fixture.write("b", &[T0 - SECOND], Values::Doubles(vec![-1.0]), &[]);
-    let rows = super::fixture::collect(planned.run().unwrap()).await.unwrap();
+    let rows = super::fixture::collect(planned.run(crate::IDLE_MAX).unwrap()).await.unwrap();
     let total: u64 = lines(&rows)[0].parse().unwrap();
     assert!(total.is_multiple_of(2), "{total}");
 }

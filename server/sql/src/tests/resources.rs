@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
+use futures::StreamExt;
 use tagus_engine::tag::TagType;
 
 use super::fixture::{Fixture, collect, lines};
-use crate::SqlErrorKind;
+use crate::{SqlError, SqlErrorKind};
 
 fn plant(memory: usize, spill: u64) -> Fixture {
     let fixture = Fixture::with(|options| {
@@ -65,6 +66,43 @@ async fn a_dropped_query_gives_everything_back() {
     let result = fixture.session().query("SELECT * FROM samples LIMIT 5").await.unwrap();
     assert_eq!(collect(result).await.unwrap().iter().map(|b| b.num_rows()).sum::<usize>(), 5);
     assert_eq!(std::fs::read_dir(fixture.spill_dir()).unwrap().count(), 1, "one folder of this process");
+}
+
+/// Files of segments, live or not.
+fn segment_files(fixture: &Fixture) -> usize {
+    let live = &fixture.engine.segments()[0];
+    let folder = fixture.engine.segment_path(live).parent().unwrap().to_owned();
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// What a query reads stays on the disk while it reads, and no longer than its client has patience
+/// with it.
+#[tokio::test]
+async fn a_client_that_takes_no_rows_pins_no_files_for_ever() {
+    let fixture = plant(64 << 20, 1 << 30);
+    fixture.engine.flush().unwrap();
+    fixture.ramp("a", 300_000);
+    fixture.engine.flush().unwrap();
+    let planned = fixture.plan("SELECT time, value FROM samples").await.unwrap();
+    let mut rows = planned.run(Duration::from_secs(1)).unwrap().stream;
+    assert!(rows.next().await.unwrap().unwrap().num_rows() > 0);
+    fixture.engine.compact().unwrap();
+    let merged = async {
+        while segment_files(&fixture) > fixture.engine.segments().len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), merged).await.expect("the files go");
+    given_back(&fixture).await;
+    let error = loop {
+        match rows.next().await.expect("the rows do not just end") {
+            Ok(_) => {}
+            Err(error) => break SqlError::from(error),
+        }
+    };
+    assert_eq!(error.kind(), SqlErrorKind::Resources);
+    assert!(error.to_string().contains("its client took no rows for 1s"), "{error}");
+    assert_eq!(fixture.table("SELECT count(*) FROM samples").await, ["300000"]);
 }
 
 /// A list of `count` times the same expression, each under a name of its own.
