@@ -141,13 +141,17 @@ def start_import(server, load):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(report, what, process, load):
+def finish(report, what, process, load, server=None):
     """Waits for an import and holds its accounting to what it has to be."""
     try:
         out, err = process.communicate(timeout=600)
     except subprocess.TimeoutExpired:
         process.kill()
         report.check(f"{what} ends", False, "it still runs after 600 s")
+        return
+    if server is not None and err.startswith("error: connecting to "):
+        # It found no server when it began, and says so at once: an operator begins it again.
+        finish(report, what, start_import(server, load), load)
         return
     ok = report.check(f"{what}: exit status 0", process.returncode == 0, err[-500:])
     if ok:
@@ -205,7 +209,7 @@ def kill_server(report, arguments, folder, dice, generator):
                 if trouble:
                     checks_failed.append(f"kill {kills}: {trouble}")
             number, samples = number + 1, samples + len(load.contents)
-            finish(report, f"import {number}, {kills - kills_before} kills", process, load)
+            finish(report, f"import {number}, {kills - kills_before} kills", process, load, server)
             compare(report, f"import {number}", server, load)
         for thread in (writer, operator):
             thread.ended.set()

@@ -5,30 +5,29 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::env::{Disk, Env, OpenMode};
+use crate::env::{Disk, Env};
 use crate::error::{Error, ErrorKind, Result, io_words};
-use crate::format::crc32c;
+use crate::files::create_durably;
+use crate::mark::{self, FORMAT_VERSION, HARMLESS, MARK, Mark};
 use crate::segment::{Damages, Footers, Segment, SegmentMeta};
 
-/// The version of the archive's layout that this engine writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
-
-const MARK: &str = "FORMAT";
 const LOCK: &str = "LOCK";
-/// What may lie in a directory that is to become an archive.
-const HARMLESS: [&str; 3] = [LOCK, "FORMAT.tmp", "lost+found"];
+
+/// Holds the lock of a directory while it lives.
+pub(crate) type Lock = Box<dyn Any + Send + Sync>;
 
 /// A locked data directory.
 pub(crate) struct Archive {
     pub dir: PathBuf,
     /// The archive's own number, which its manifest files carry.
     pub id: u64,
-    /// Counts the restores from backups; the first part of segment names.
-    pub epoch: u64,
+    pub mark: Mark,
+    /// The version of the layout that the mark says.
+    version: u32,
     footers: Arc<Footers>,
     damages: Arc<Damages>,
     disk: Arc<dyn Disk>,
-    _lock: Box<dyn Any + Send + Sync>,
+    _lock: Lock,
 }
 
 impl Archive {
@@ -47,8 +46,12 @@ impl Archive {
             return Err(unusable(dir, &why, "name an empty or a Tagus directory"));
         }
         let lock = lock(env, dir)?;
-        let id = if is_archive { read_mark(env, dir)? } else { write_mark(env, dir)? };
-        let archive = Archive::locked(env, dir, id, footer_bytes_max, lock);
+        let (mark, version) = if is_archive { mark::read(env, dir)? } else { begin(env, dir)? };
+        if mark.backup {
+            let advice = "restore it to another directory with `tagus restore`, and name that";
+            return Err(unusable(dir, "it is a backup", advice));
+        }
+        let archive = Archive::of(env, dir, (mark, version), footer_bytes_max, lock);
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -69,14 +72,21 @@ impl Archive {
             return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
         }
         let lock = lock(env, dir)?;
-        let id = read_mark(env, dir)?;
-        Ok(Archive::locked(env, dir, id, 0, lock))
+        Ok(Archive::of(env, dir, mark::read(env, dir)?, 0, lock))
     }
 
-    fn locked(env: &Env, dir: &Path, id: u64, footer_bytes_max: usize, lock: Box<dyn Any + Send + Sync>) -> Archive {
+    fn of(env: &Env, dir: &Path, mark: (Mark, u32), footer_bytes_max: usize, lock: Lock) -> Archive {
+        let (mark, version) = mark;
         let footers = Arc::new(Footers::new(footer_bytes_max));
         let damages = Arc::new(Damages::new(Arc::clone(&env.clock)));
-        Archive { dir: dir.to_owned(), id, epoch: 1, footers, damages, disk: Arc::clone(&env.disk), _lock: lock }
+        let (dir, disk) = (dir.to_owned(), Arc::clone(&env.disk));
+        Archive { dir, id: mark.id, mark, version, footers, damages, disk, _lock: lock }
+    }
+
+    /// Marks an archive of an older layout as one of this version, which older engines refuse.
+    /// Nothing that they would not understand may be written before.
+    pub fn renew_mark(&self, env: &Env) -> Result<()> {
+        if self.version == FORMAT_VERSION { Ok(()) } else { mark::write(env, &self.dir, &self.mark) }
     }
 
     pub fn manifest_dir(&self) -> PathBuf {
@@ -87,9 +97,17 @@ impl Archive {
         self.dir.join("wal")
     }
 
-    /// The name of a new segment; names sort as their samples win.
+    /// The name of a new segment of rows of new frames; names sort as their samples win.
     pub fn segment_name(&self, last_sequence: u64, id: u64) -> String {
-        format!("{:04}-{last_sequence:016}-{id:08}.parquet", self.epoch)
+        segment_name(self.mark.epoch, last_sequence, id)
+    }
+
+    /// The name of a new segment in the place of others, whose last frame is of that sequence. Its
+    /// epoch is the one in which that frame was written, so that the name sorts as the others did.
+    pub fn merged_name(&self, inputs: &[Arc<Segment>], last_sequence: u64, id: u64) -> String {
+        let newest = inputs.iter().map(|s| s.meta()).find(|meta| meta.last_sequence == last_sequence);
+        let epoch = newest.and_then(|meta| meta.name.split('-').next()?.parse().ok());
+        segment_name(epoch.unwrap_or(self.mark.epoch), last_sequence, id)
     }
 
     /// A segment of the archive.
@@ -125,29 +143,19 @@ impl Archive {
     }
 }
 
-/// Creates a directory and its parents, and makes their names durable: a name that vanishes in a
-/// power cut takes everything below with it.
-fn create_durably(env: &Env, dir: &Path) -> io::Result<()> {
-    let parent = |path: &Path| path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let mut to_sync = Vec::new();
-    let mut path = dir.to_owned();
-    while env.disk.list(&path).is_err() {
-        let above = parent(&path);
-        if above == path {
-            break;
-        }
-        to_sync.push(above.clone());
-        path = above;
-    }
-    env.disk.create_dir(dir)?;
-    to_sync.iter().try_for_each(|path| env.disk.sync_dir(path))
+fn segment_name(epoch: u64, last_sequence: u64, id: u64) -> String {
+    format!("{epoch:04}-{last_sequence:016}-{id:08}.parquet")
 }
 
 fn unusable(dir: &Path, why: &str, advice: &str) -> Error {
     Error::new(ErrorKind::Unusable, format!("opening data directory {} failed", dir.display()), why, advice)
 }
 
-fn lock(env: &Env, dir: &Path) -> Result<Box<dyn Any + Send + Sync>> {
+/// Locks a directory; its `LOCK` is made where there is none.
+///
+/// # Errors
+/// `Unusable` where another process has it in use, or it cannot be written.
+pub(crate) fn lock(env: &Env, dir: &Path) -> Result<Lock> {
     env.disk.lock(&dir.join(LOCK)).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => {
             unusable(dir, "another process has it in use", "stop that one or name another directory")
@@ -161,65 +169,9 @@ fn lock(env: &Env, dir: &Path) -> Result<Box<dyn Any + Send + Sync>> {
     })
 }
 
-fn write_mark(env: &Env, dir: &Path) -> Result<u64> {
-    let id = env.random.next();
-    let body = format!("tagus archive\nversion {FORMAT_VERSION}\nid {id:016x}\n");
-    let text = format!("{body}crc32c {:08x}\n", crc32c(body.as_bytes()));
-    let (temporary, path) = (dir.join("FORMAT.tmp"), dir.join(MARK));
-    let write = || -> io::Result<()> {
-        match env.disk.remove(&temporary) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = env.disk.open(&temporary, OpenMode::CreateNew)?;
-        file.write_all_at(text.as_bytes(), 0)?;
-        file.sync_data()?;
-        env.disk.rename(&temporary, &path)?;
-        env.disk.sync_dir(dir)
-    };
-    write().map_err(|e| Error::io("writing", &path, &e))?;
-    Ok(id)
-}
-
-fn read_mark(env: &Env, dir: &Path) -> Result<u64> {
-    let path = dir.join(MARK);
-    let read = || -> io::Result<Vec<u8>> {
-        let file = env.disk.open(&path, OpenMode::Read)?;
-        let mut bytes = vec![0; usize::try_from(file.len()?.min(4096)).unwrap_or(4096)];
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|e| Error::io("reading", &path, &e))?;
-    parse_mark(&bytes).map_err(|mark| match mark {
-        Mark::Newer(version) => unusable(
-            dir,
-            &format!("it was written by a newer Tagus (layout version {version}, this one knows {FORMAT_VERSION})"),
-            "start it with that version",
-        ),
-        Mark::Damaged => Error::damaged(&path, 0, "the file is not what was written"),
-    })
-}
-
-enum Mark {
-    Newer(u32),
-    Damaged,
-}
-
-fn parse_mark(bytes: &[u8]) -> std::result::Result<u64, Mark> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Mark::Damaged)?;
-    let body_end = text.rfind("crc32c ").ok_or(Mark::Damaged)?;
-    if text[body_end..] != format!("crc32c {:08x}\n", crc32c(&bytes[..body_end])) {
-        return Err(Mark::Damaged);
-    }
-    let mut lines = text.lines();
-    if lines.next() != Some("tagus archive") {
-        return Err(Mark::Damaged);
-    }
-    let version = lines.next().and_then(|l| l.strip_prefix("version ")).and_then(|v| v.parse().ok());
-    match version.ok_or(Mark::Damaged)? {
-        FORMAT_VERSION => {}
-        newer => return Err(Mark::Newer(newer)),
-    }
-    let id = lines.next().and_then(|l| l.strip_prefix("id "));
-    id.and_then(|id| u64::from_str_radix(id, 16).ok()).ok_or(Mark::Damaged)
+/// Marks a directory as a new archive.
+fn begin(env: &Env, dir: &Path) -> Result<(Mark, u32)> {
+    let mark = Mark::new(env.random.next());
+    mark::write(env, dir, &mark)?;
+    Ok((mark, FORMAT_VERSION))
 }

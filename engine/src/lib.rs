@@ -4,6 +4,7 @@
 //! The engine is synchronous and names neither a runtime nor a query planner.
 
 mod archive;
+mod backup;
 pub mod coerce;
 mod commit;
 mod config;
@@ -12,12 +13,14 @@ mod deleting;
 mod engine;
 pub mod env;
 pub mod error;
+mod files;
 pub mod format;
 mod generation;
 pub mod ingest;
 mod jobs;
 pub mod limits;
 pub mod manifest;
+mod mark;
 pub mod memtable;
 pub mod planner;
 mod queue;
@@ -35,11 +38,12 @@ mod verify;
 pub mod wal;
 mod writing;
 
-pub use archive::FORMAT_VERSION;
+pub use backup::{Backup, BackupReport, RestoreReport, restore};
 pub use commit::Committed;
 pub use config::{Config, Retention};
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
+pub use mark::FORMAT_VERSION;
 pub use segment::DamagedSegment;
 pub use tag_table::TagTable;
 pub use verify::{Unchecked, VerifyReport, verify};

@@ -65,3 +65,6 @@ pub const QUEUE_FRAMES_MAX: usize = 4096;
 /// Bytes of memory that frames take which wait for the log, encoded and decoded, at most; less in a
 /// small budget. Beyond it writers wait.
 pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Ids of segments between those that an archive begins with and those that an archive begins with
+/// which was restored from its backup: neither gives an id that the other gives.
+pub const SEGMENT_IDS_PER_EPOCH: u64 = 1_000_000_000;

@@ -28,6 +28,7 @@ pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, Reco
     let archive = Archive::open(&env, dir, config.footer_bytes_max())?;
     let mut manifest = Manifest::open(&env, &archive.manifest_dir(), archive.id)?;
     let cleared = strays::clear(&env, &archive, manifest.state(), options)?;
+    archive.renew_mark(&env)?;
     if manifest.state().number == 0 {
         let first = Edit { next_segment_id: 1, ..Edit::default() };
         manifest.append(0, first)?;

@@ -95,6 +95,11 @@ fn find(env: &Env, archive: &Archive, state: &ManifestState) -> Result<Vec<Stray
         .collect())
 }
 
+/// Whether a file is named as a segment.
+pub(crate) fn is_segment_name(name: &str) -> bool {
+    last_sequence_of(name).is_some()
+}
+
 /// The last log sequence in `EEEE-SSSSSSSSSSSSSSSS-IIIIIIII.parquet`, all digits; none for files
 /// of other names, which are nobody's business.
 fn last_sequence_of(name: &str) -> Option<u64> {

@@ -9,9 +9,9 @@ mod others;
 use std::path::{Path, PathBuf};
 
 use crate::archive::Archive;
+use crate::backup::list_is_there;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::jobs::lists::is_intact;
 use crate::manifest::{self, ManifestState};
 use crate::wal;
 
@@ -69,8 +69,9 @@ pub fn verify(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
     }
     report.damages.extend(log.damages.iter().map(|damage| Error::damaged(&damage.path, damage.offset, &damage.why)));
     others::look(env, &archive, state.as_deref(), &mut report)?;
-    // A stop in the middle of the first start leaves none, and nothing else either.
-    if files == 0 && others::holds_data(env, &archive)? {
+    // A stop in the middle of the first start leaves none, and nothing else either. Of a backup it
+    // leaves none that is complete.
+    if files == 0 && (archive.mark.backup || others::holds_data(env, &archive)?) {
         report.damages.push(Error::damaged(&archive.manifest_dir(), 0, "the manifest has no files"));
     }
     Ok(report)
@@ -94,7 +95,7 @@ fn lists(env: &Env, archive: &Archive, state: &ManifestState, closed: bool, repo
     let files = [(archive.tags_file(), state.tags_file), (archive.deletes_file(), state.deletes_file)];
     for (path, expected) in files {
         let Some(expected) = expected else { continue };
-        if is_intact(env, &path, expected) {
+        if list_is_there(env, &path, expected) {
             continue;
         }
         let why = "it is not what the manifest says; the next start writes it anew";

@@ -115,6 +115,8 @@ impl Bounded for v1::FlushRequest {}
 impl Bounded for v1::CompactRequest {}
 impl Bounded for v1::DeleteRequest {}
 impl Bounded for v1::DeleteResponse {}
+impl Bounded for v1::BackupRequest {}
+impl Bounded for v1::BackupResponse {}
 
 /// Bytes of memory that the entries of a message would take, as far as its bytes can be read:
 /// decoding ends where they cannot.

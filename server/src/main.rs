@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             cli::Command::Serve(args) => serve::command::serve(args),
             cli::Command::Demo(args) => serve::command::demo(args),
             cli::Command::Verify(args) => cli::verify::run(&args),
+            cli::Command::Restore(args) => cli::restore::run(&args),
             cli::Command::Client(command) => cli::run(command),
         },
         Err(status) => status,

@@ -16,7 +16,7 @@ use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::tag::{TagSpec, TagType};
 use tagus_engine::{Config, Engine, RecoveryReport, TagChange};
-use tagus_sim::Sim;
+use tagus_sim::{Fate, Sim};
 
 const ARCHIVE: &str = "/archive";
 /// 2026-01-01T00:00:00Z, where the simulated clock stands.
@@ -174,6 +174,36 @@ fn an_archive_of_version_1_reads_as_it_was_written() {
     assert_eq!(report.frames, 3);
     let source = engine.open_source("gateway", "", 42).expect("the source that wrote it");
     assert_eq!((source.last_sequence(), source.counts().rows()), (2, 228));
+}
+
+/// The mark of an older layout is written anew before anything else is, whenever the power goes.
+#[test]
+fn an_older_mark_becomes_one_of_this_version() {
+    let mark = |sim: &Sim| {
+        let bytes = sim.disk.read(&Path::new(ARCHIVE).join("FORMAT")).expect("a marked archive");
+        String::from_utf8(bytes).expect("text")
+    };
+    let newest = fs::read_to_string(kept(2).join("FORMAT")).expect("kept test data");
+    for k in 1.. {
+        let sim = Sim::new(2);
+        put(&kept(1), Path::new(ARCHIVE), &sim.disk);
+        let older = mark(&sim);
+        sim.disk.restart(Fate::Kept);
+        sim.disk.crash_at_sync(k);
+        let opened = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).is_ok();
+        for fate in [Fate::Kept, Fate::Lost, Fate::Torn(k)] {
+            let sim = Sim { disk: sim.disk.fork(), ..sim.clone() };
+            sim.disk.restart(fate);
+            assert!([&older, &newest].contains(&&mark(&sim)), "sync {k}, {fate:?}");
+            let (engine, _) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("a sound archive");
+            assert_eq!(listing(&engine), fs::read_to_string(kept(1).join(SAMPLES)).expect("kept test data"));
+            assert_eq!(mark(&sim), newest, "sync {k}, {fate:?}");
+        }
+        if opened {
+            assert!(k > 3, "{k} syncs");
+            return;
+        }
+    }
 }
 
 #[test]

@@ -4,30 +4,14 @@
 use std::path::Path;
 
 use crate::env::{Env, OpenMode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::files;
 use crate::format::{crc32c, wide};
 use crate::manifest::ListFile;
 
 /// Puts a file of these bytes in the place of the older one.
 pub(crate) fn replace(env: &Env, path: &Path, bytes: &[u8]) -> Result<ListFile> {
-    let temporary = path.with_extension("tmp");
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let replace = || -> std::io::Result<()> {
-        match env.disk.remove(&temporary) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = env.disk.open(&temporary, OpenMode::CreateNew)?;
-        file.write_all_at(bytes, 0)?;
-        file.sync_data()?;
-        env.disk.rename(&temporary, path)
-    };
-    replace().map_err(|e| {
-        let _ = env.disk.remove(&temporary);
-        Error::io("writing", path, &e)
-    })?;
-    // A directory that could not be synced is not synced again, whatever the reason.
-    env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e).with_kind(ErrorKind::Io))?;
+    files::replace(env, path, bytes)?;
     Ok(described(bytes))
 }
 

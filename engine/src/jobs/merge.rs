@@ -185,7 +185,7 @@ impl RunWriter<'_> {
         let of = |sequence: fn(&SegmentMeta) -> u64| self.inputs.iter().map(move |s| sequence(s.meta()));
         let first_sequence = of(|m| m.first_sequence).min().unwrap_or(0);
         let last_sequence = of(|m| m.last_sequence).max().unwrap_or(0);
-        let name = self.shared.archive.segment_name(last_sequence, id);
+        let name = self.shared.archive.merged_name(self.inputs, last_sequence, id);
         let deleted_through = self.deleted_through;
         let plan = NewSegment { id, name, first_sequence, last_sequence, deleted_through, zstd_level: ZSTD_LEVEL };
         SegmentWriter::create(&self.shared.env.disk, &self.shared.archive.segment_dir(), plan)

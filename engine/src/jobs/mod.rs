@@ -1,12 +1,12 @@
 //! Work that the planner decides on.
 
-mod deletes_file;
+pub(crate) mod deletes_file;
 mod flush;
 pub(crate) mod lists;
 mod merge;
 mod purge;
 mod retire;
-mod tags_file;
+pub(crate) mod tags_file;
 
 use std::sync::atomic::AtomicBool;
 
@@ -22,6 +22,8 @@ pub(crate) struct Turns {
     /// One delete is written at a time.
     pub deleting: Mutex<()>,
     pub retired: Mutex<Option<Looked>>,
-    /// Whether a merge is to end early.
+    /// Whether a backup is being made.
+    pub backing_up: AtomicBool,
+    /// Whether a merge or a backup is to end early.
     pub stopping: AtomicBool,
 }

@@ -24,9 +24,13 @@ const BATCH_TEXT_BYTES: usize = 64 << 20;
 
 /// Writes the file anew and puts it in the place of the older one.
 pub(crate) fn write(env: &Env, path: &Path, tags: &TagTable) -> Result<ListFile> {
-    let bytes = encode(tags, BATCH_TEXT_BYTES)
-        .map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))?;
-    lists::replace(env, path, &bytes)
+    lists::replace(env, path, &bytes(tags)?)
+}
+
+/// The bytes of the file.
+pub(crate) fn bytes(tags: &TagTable) -> Result<Vec<u8>> {
+    encode(tags, BATCH_TEXT_BYTES)
+        .map_err(|e| Error::invalid("writing tags.parquet", e.to_string(), "report this defect"))
 }
 
 fn encode(tags: &TagTable, batch_bytes: usize) -> parquet::errors::Result<Vec<u8>> {

@@ -20,6 +20,7 @@ pub use state::{Edit, ListFile, ManifestState, SourceState};
 
 use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 use crate::format::wide;
 use crate::limits;
 use codec::Kind;
@@ -46,20 +47,18 @@ impl Manifest {
         env.disk.create_dir(dir).map_err(|e| Error::io("creating", dir, &e))?;
         env.disk.sync_dir(dir).map_err(|e| Error::io("syncing", dir, &e))?;
         let mut numbers = list_numbers(env, dir)?;
-        let mut manifest = Manifest {
-            env: env.clone(),
-            dir: dir.to_owned(),
-            archive,
-            state: Arc::new(ManifestState { next_segment_id: 1, ..ManifestState::default() }),
-            snapshot: 0,
-            next_segment_id: 1,
-            broken: None,
-        };
+        let mut manifest = Manifest::unread(env, dir, archive);
+        manifest.state = Arc::new(ManifestState { next_segment_id: 1, ..ManifestState::default() });
         if let Some(newest) = numbers.pop() {
             manifest.replay(newest)?;
         }
         manifest.next_segment_id = manifest.state.next_segment_id;
         Ok(manifest)
+    }
+
+    fn unread(env: &Env, dir: &Path, archive: u64) -> Manifest {
+        let (env, dir) = (env.clone(), dir.to_owned());
+        Manifest { env, dir, archive, state: Arc::default(), snapshot: 0, next_segment_id: 1, broken: None }
     }
 
     /// The state after the last edit.
@@ -213,15 +212,7 @@ pub(crate) fn verify(
 ) -> Result<(Option<Arc<ManifestState>>, usize)> {
     let missing = matches!(env.disk.list(dir), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
     let numbers = if missing { Vec::new() } else { list_numbers(env, dir)? };
-    let mut manifest = Manifest {
-        env: env.clone(),
-        dir: dir.to_owned(),
-        archive,
-        state: Arc::default(),
-        snapshot: 0,
-        next_segment_id: 1,
-        broken: None,
-    };
+    let mut manifest = Manifest::unread(env, dir, archive);
     let before = damages.len();
     damages.extend(numbers.iter().filter_map(|number| manifest.read(*number).err()));
     let Some(newest) = numbers.last() else { return Ok((None, 0)) };
@@ -235,6 +226,46 @@ pub(crate) fn verify(
             Ok((None, numbers.len()))
         }
     }
+}
+
+/// The newest state of a manifest that nobody writes; none where it has no files.
+///
+/// # Errors
+/// As [`Manifest::open`]; nothing is changed.
+pub(crate) fn read(env: &Env, dir: &Path, archive: u64) -> Result<Option<Arc<ManifestState>>> {
+    let Some(newest) = newest_number(env, dir)? else { return Ok(None) };
+    let mut manifest = Manifest::unread(env, dir, archive);
+    manifest.replay(newest)?;
+    Ok(Some(manifest.state))
+}
+
+/// The highest number of a manifest's files.
+pub(crate) fn newest_number(env: &Env, dir: &Path) -> Result<Option<u64>> {
+    Ok(list_numbers(env, dir)?.pop())
+}
+
+/// Writes a state as a snapshot to a manifest that no engine has open. Once this returns, the state
+/// is what is read there, if no file has a higher number.
+///
+/// # Errors
+/// `Exhausted` where the disk is full: what was read there before is read still.
+pub(crate) fn write_snapshot(env: &Env, dir: &Path, archive: u64, state: &ManifestState) -> Result<()> {
+    let bytes = codec::encode(Kind::Snapshot, archive, state.number, &state.as_edit());
+    check_length(bytes.len())?;
+    files::replace(env, &snapshot_path(dir, state.number), &bytes)
+}
+
+/// Where [`write_snapshot`] puts a state.
+pub(crate) fn snapshot_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(file_name(number))
+}
+
+/// Removes what a snapshot has made needless: the files of other numbers, and unfinished ones.
+pub(crate) fn remove_others(env: &Env, dir: &Path, snapshot: u64) -> Result<()> {
+    let others = list_numbers(env, dir)?.into_iter().filter(|number| *number != snapshot).map(file_name);
+    let names = env.disk.list(dir).map_err(|e| Error::io("listing", dir, &e))?;
+    let unfinished = names.into_iter().filter(|name| name.ends_with(".tmp"));
+    others.chain(unfinished).try_for_each(|name| files::remove(env, &dir.join(name)))
 }
 
 fn impossible(why: String) -> Error {

@@ -22,6 +22,8 @@ use crate::segment::SegmentMeta;
 
 /// Runs of about one size that are merged at once.
 pub const FAN_IN: usize = 12;
+/// Runs of a window that are left beside each other at most, where they can be merged.
+const RUNS_MAX: usize = 2 * FAN_IN;
 /// Segments that one merge reads at most.
 pub const INPUTS_MAX: usize = 32;
 /// Bytes that a segment aims at.
@@ -187,14 +189,26 @@ fn within_windows(live: Live<'_>, now: i64, all: bool) -> Option<MergePlan> {
         let largest = runs.iter().map(|run| run.bytes).max().unwrap_or(0);
         let window = window(level, start);
         let worth = has_ended(&window, now) && (total - largest) * WORTH >= largest;
-        let count = if all || worth { runs.len() } else { alike(&runs) };
-        let inputs = newest_runs(live, &runs, count)?;
-        Some(MergePlan::new(&inputs, vec![window]))
+        let inputs = match all {
+            true => newest_runs(live, &runs, runs.len()),
+            // Where the largest run cannot take part, what came after it would be worth it for ever.
+            false => worth.then(|| all_runs(live, &runs)).flatten().or_else(|| newest_runs(live, &runs, alike(&runs))),
+        };
+        Some(MergePlan::new(&inputs?, vec![window]))
     })
 }
 
+/// The segments of all runs; none where that is too much.
+fn all_runs<'a>(live: Live<'a>, runs: &[Run<'a>]) -> Option<Vec<&'a SegmentMeta>> {
+    let inputs: Vec<_> = runs.iter().flat_map(|run| run.segments.iter().copied()).collect();
+    if inputs.len() > INPUTS_MAX {
+        return None;
+    }
+    closed(live, &inputs).filter(|closed| same_window(closed))
+}
+
 /// How many of the newest runs are of about the same size, where they are as many as are merged
-/// at once; else 0.
+/// at once; else 0. Runs of very different sizes are merged once they are too many all the same.
 fn alike(runs: &[Run<'_>]) -> usize {
     let mut largest = 0;
     let mut count = 0;
@@ -205,7 +219,11 @@ fn alike(runs: &[Run<'_>]) -> usize {
         largest = largest.max(run.bytes);
         count += 1;
     }
-    if count >= FAN_IN { count } else { 0 }
+    match count {
+        FAN_IN.. => count,
+        _ if runs.len() > RUNS_MAX => FAN_IN,
+        _ => 0,
+    }
 }
 
 /// The segments of the newest `count` runs, or of fewer, at least two, where that is too much.

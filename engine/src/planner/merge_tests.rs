@@ -161,6 +161,35 @@ fn late_samples_do_not_rewrite_the_archive() {
     assert!(archive.segments.len() < 600, "{} segments", archive.segments.len());
 }
 
+/// What came after a run that cannot be read is merged among itself, a few times each.
+#[test]
+fn an_unusable_run_does_not_have_its_successors_rewritten_for_ever() {
+    let mut archive = Archive::default();
+    let (day, now) = (NOW - 3 * DAY, NOW);
+    archive.flush(1 << 20, day, day + DAY - 1);
+    archive.flush(1 << 20, day, day + DAY - 1);
+    archive.unusable.insert(2);
+    for _ in 0..300 {
+        archive.flush(1 << 20, day, day + DAY - 1);
+        archive.settle(now, false);
+    }
+    let written = (archive.flushed + archive.merged) as f64 / archive.flushed as f64;
+    assert!(written < 5.0, "each byte is written {written} times");
+    assert!(archive.segments.len() < 60, "{} segments", archive.segments.len());
+}
+
+#[test]
+fn runs_of_any_sizes_do_not_pile_up() {
+    let mut archive = Archive::default();
+    for i in 0..144 {
+        archive.flush(if i % 2 == 0 { 1 << 10 } else { 1 << 20 }, NOW, NOW + DAY - 1);
+        archive.settle(NOW + HOUR, false);
+        assert!(archive.segments.len() <= RUNS_MAX, "{} segments", archive.segments.len());
+    }
+    let written = (archive.flushed + archive.merged) as f64 / archive.flushed as f64;
+    assert!(written < 8.0, "each byte is written {written} times");
+}
+
 #[test]
 fn a_small_plant_has_few_files() {
     let mut archive = Archive::default();

@@ -19,6 +19,7 @@
 mod checksums;
 mod chunk;
 mod codec;
+mod copy;
 mod damages;
 pub mod decimal;
 mod decode;

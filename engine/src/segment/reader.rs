@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::damages::{Damages, Part};
@@ -323,14 +324,19 @@ impl Inner {
         if let Some(tail) = kept() {
             return Ok(tail);
         }
-        let tail = self.noted(Part::Tail, self.load_tail(file), |_, _| true)?;
-        let tail = Arc::new(tail);
+        let tail = Arc::new(self.read_tail(file)?.0);
         self.footers.keep(self.meta.id, Arc::clone(&tail));
         Ok(tail)
     }
 
-    /// Reads and verifies the tail.
-    fn load_tail(&self, file: &Arc<dyn File>) -> Result<Tail> {
+    /// Reads and verifies the tail: what it says, and its bytes.
+    pub fn read_tail(&self, file: &Arc<dyn File>) -> Result<(Tail, Bytes)> {
+        let read = self.tail_bytes(file).and_then(|bytes| Ok((Tail::parse(&self.path, &self.meta, &bytes)?, bytes)));
+        self.noted(Part::Tail, read, |_, _| true)
+    }
+
+    /// The bytes of the tail, whose checksum is right.
+    pub fn tail_bytes(&self, file: &Arc<dyn File>) -> Result<Bytes> {
         let meta = &self.meta;
         let length = file.len().map_err(|error| read_error(file, &self.path, &[], &error))?;
         if length != meta.bytes {
@@ -344,7 +350,7 @@ impl Inner {
         if bytes.len() as u64 != range.end.saturating_sub(range.start) || crc32c(&bytes) != meta.tail_crc {
             return Err(Error::damaged(&self.path, meta.tail_offset, "the checksum of the file's tail does not match"));
         }
-        Tail::parse(&self.path, meta, &bytes)
+        Ok(bytes)
     }
 
     /// The runs in some blocks of the tag directory.

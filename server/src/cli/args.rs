@@ -230,6 +230,37 @@ pub struct CompactArgs {
     pub connect: ConnectArgs,
 }
 
+/// `tagus backup`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tagus backup --to /media/backup/tagus
+
+The server writes the backup: the directory is on its machine. A missing or an empty directory gets
+all of the archive; that of an earlier backup gets what is new, and loses what is no longer part of
+it. Reading and writing go on meanwhile. `tagus verify --data DIR` checks a backup.")]
+pub struct BackupArgs {
+    /// The directory of the backup
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus restore`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  tagus restore --from /media/backup/tagus --data /var/lib/tagus
+
+Needs no server. Every byte is checked while it is copied.")]
+pub struct RestoreArgs {
+    /// The directory of the backup
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// The folder that is to hold the data: a missing or an empty one
+    #[arg(long, value_name = "DIR", default_value = "./tagus-data")]
+    pub data: PathBuf,
+}
+
 /// `tagus tags`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus tags list 'site1.*'")]

@@ -35,6 +35,18 @@ pub fn endpoint(args: &ConnectArgs) -> Result<Endpoint> {
     Endpoint::new(&url).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// Asks again where asking fails, as it does while a server starts anew, for as long as [`PATIENCE`].
+pub async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Err(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+}
+
 /// Waits for one answer of the server for as long as [`PATIENCE`]; `what` says what is done.
 pub async fn answer<T>(what: &str, call: impl Future<Output = std::result::Result<T, tonic::Status>>) -> Result<T> {
     match tokio::time::timeout(PATIENCE, work(what, call)).await {

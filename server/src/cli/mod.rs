@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod args;
+mod backup;
 mod connect;
 mod delete;
 mod error;
@@ -11,6 +12,7 @@ mod import;
 mod output;
 pub mod parse;
 mod quiet;
+pub mod restore;
 mod sql;
 mod tags;
 mod usage;
@@ -53,6 +55,8 @@ pub enum Command {
     Demo(args::DemoArgs),
     /// Check every byte of an archive that no server has open
     Verify(args::VerifyArgs),
+    /// Put a backup into an empty folder, from which a server can be run
+    Restore(args::RestoreArgs),
     /// Commands that talk to a running server.
     #[command(flatten)]
     Client(ClientCommand),
@@ -77,6 +81,8 @@ pub enum ClientCommand {
     Flush(args::FlushArgs),
     /// Merge segments until every window of time has one run, and list them
     Compact(args::CompactArgs),
+    /// Back up the archive while the server runs
+    Backup(args::BackupArgs),
 }
 
 /// Runs a client command to its end; its errors are on stderr when this returns.
@@ -108,5 +114,6 @@ async fn dispatch(command: ClientCommand) -> Result<()> {
         ClientCommand::Tags(args) => tags::run(args.command).await,
         ClientCommand::Flush(args) => admin::flush(args).await,
         ClientCommand::Compact(args) => admin::compact(args).await,
+        ClientCommand::Backup(args) => backup::run(args).await,
     }
 }

@@ -1,16 +1,14 @@
 //! `tagus verify`: checks every byte of an archive that no server has open.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tagus_engine::env::Env;
 use tagus_engine::{Unchecked, VerifyReport};
 
 use super::args::VerifyArgs;
 use super::error::{Failure, Result};
-use super::output::print_line;
+use super::output::{bytes_bar, print_line};
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs) -> ExitCode {
@@ -21,7 +19,7 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
 }
 
 fn check(data: &Path) -> Result<()> {
-    let bar = bar();
+    let bar = bytes_bar();
     let report = tagus_engine::verify(&Env::os(), data, &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
@@ -51,13 +49,4 @@ fn summary(report: &VerifyReport) -> String {
     format!(
         "segments={segments} rows={rows} bytes={segment_bytes} manifest_files={manifest_files} unchecked={unchecked} damages={damages}"
     )
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

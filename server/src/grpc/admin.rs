@@ -1,12 +1,17 @@
 //! The admin service.
 
+use std::path::Path;
+
 use tagus_engine::tag::TagId;
-use tagus_engine::{Engine, Error, limits, unknown_tag};
+use tagus_engine::{BackupReport, Engine, Error, limits, unknown_tag};
 use tagus_proto::v1;
 use tagus_proto::v1::admin_server::Admin;
 use tonic::{Request, Response, Status};
 
 use super::status;
+
+/// Longest path that is taken, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// Serves `tagus.v1.Admin`.
 pub struct AdminService {
@@ -51,6 +56,26 @@ impl Admin for AdminService {
         let (tags, samples) = deleted.await?;
         Ok(Response::new(v1::DeleteResponse { tags, samples }))
     }
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<v1::BackupResponse>, Status> {
+        let to = request.into_inner().to;
+        status::check_bound("the path", to.len(), PATH_BYTES_MAX, "bytes")?;
+        let engine = self.engine.clone();
+        Ok(Response::new(status::blocking(move || backup(&engine, Path::new(&to))).await?))
+    }
+}
+
+/// What a backup to a directory holds, and what it took.
+fn backup(engine: &Engine, to: &Path) -> tagus_engine::Result<v1::BackupResponse> {
+    if !to.is_absolute() {
+        let what = format!("backing up to {} failed", to.display());
+        return Err(Error::invalid(what, "the path is not absolute", "name it from the root on"));
+    }
+    let report = engine.backup(to).inspect_err(|error| tracing::warn!("{error}"))?;
+    let BackupReport { manifest, segments, rows, bytes, copied_segments, copied_bytes } = report;
+    tracing::info!("backed up manifest {manifest} to {}: copied {copied_bytes} of {bytes} bytes", to.display());
+    let (segments, copied_segments) = (segments as u64, copied_segments as u64);
+    Ok(v1::BackupResponse { manifest, segments, rows, bytes, copied_segments, copied_bytes })
 }
 
 /// How many tags were named, and how many samples of them were deleted.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
 
+mod backup;
 mod bad_input;
 mod damage;
 mod delete;

@@ -12,6 +12,7 @@ use tagus_engine::status::Status;
 use tagus_engine::tag::{TagSpec, quoted};
 use tagus_proto::v1;
 
+use crate::cli::connect;
 use crate::cli::error::Result;
 use crate::cli::tags::{known, known_type};
 
@@ -30,7 +31,7 @@ pub async fn find(connection: &Connection, unseen: &Unseen) -> Result<Vec<(usize
     let mut names: Vec<&str> = unseen.samples.iter().map(|sample| &*sample.tag).collect();
     names.sort_unstable();
     names.dedup();
-    let tags = known(connection, &names).await?;
+    let tags = connect::patiently(|| known(connection, &names)).await?;
     let specs: HashMap<&str, TagSpec> =
         names.iter().filter_map(|name| Some((*name, spec(tags.get(&name.to_lowercase())?)?))).collect();
     Ok(pick(unseen, &specs, now()))
