@@ -278,9 +278,9 @@ def kill_import(report, arguments, folder, dice, generator, quiet_seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="kills of the server (20)")
+    parser.add_argument("--kills", type=int, default=30, help="kills of the server (30)")
     parser.add_argument("--import-kills", type=int, default=5, help="kills of the import (5)")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of one import (1,000,000)")
+    parser.add_argument("--rows", type=int, default=300_000, help="rows of one import (300,000)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9), help="else a random one")
     arguments = parser.parse_args()
     lib.need_binary()

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use crate::status::Status;
 
-/// Bytes of a time and a value.
-const PLAIN_BYTES: usize = size_of::<i64>() + size_of::<u64>();
 /// Bytes that a text takes beside its letters: its reference counts and the allocator's share.
 pub(crate) const TEXT_BYTES: usize = 32;
 
@@ -102,34 +100,33 @@ impl Rows {
     }
 
     /// Appends sample `i` of `other`; the caller keeps the order. Answers by how many bytes the
-    /// columns grew: the first status or text of a run makes room for those of all before it.
+    /// columns grew: they grow by leaps, and the first status or text of a run makes room for those
+    /// of all before it.
     pub fn append(&mut self, other: &Rows, i: usize) -> usize {
         let before = self.times.len();
-        let lazy_bytes = self.lazy_bytes();
+        let bytes = self.column_bytes();
         self.times.push(other.times[i]);
         self.values.push(other.values[i]);
         if other.present.is_empty() && other.statuses.is_empty() && other.texts.is_empty() && self.is_plain() {
-            return PLAIN_BYTES;
+            return self.column_bytes() - bytes;
         }
         push_lazily(&mut self.present, before, other.value(i).is_some(), true);
         push_lazily(&mut self.statuses, before, other.status(i).0, 0);
         push_lazily(&mut self.texts, before, other.text(i).cloned(), None);
-        PLAIN_BYTES + self.lazy_bytes() - lazy_bytes
+        self.column_bytes() - bytes
     }
 
-    /// Bytes that the columns take, the letters of texts apart. Room that they hold in reserve
-    /// does not count.
+    /// Bytes that the columns take with the room that they hold in reserve, the letters of texts
+    /// apart.
     pub fn column_bytes(&self) -> usize {
-        self.times.len() * PLAIN_BYTES + self.lazy_bytes()
+        let plain = (self.times.capacity() + self.values.capacity()) * size_of::<u64>();
+        let (statuses, texts) = (self.statuses.capacity(), self.texts.capacity());
+        plain + self.present.capacity() + statuses * size_of::<u32>() + texts * size_of::<Option<Arc<str>>>()
     }
 
     /// Bytes that the samples take, texts included.
     pub fn memory(&self) -> usize {
         self.column_bytes() + self.texts.iter().map(|text| text_bytes(text.as_ref())).sum::<usize>()
-    }
-
-    fn lazy_bytes(&self) -> usize {
-        self.present.len() + self.statuses.len() * size_of::<u32>() + self.texts.len() * size_of::<Option<Arc<str>>>()
     }
 
     /// Whether every sample has a value, a Good status and no text, as far as the columns show.

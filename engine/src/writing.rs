@@ -105,7 +105,10 @@ impl Engine {
             });
         }
         let name: Arc<str> = source.into();
-        check_identity(shared.published.read().source(&name).as_ref(), source, identity)?;
+        // Who is refused does not end the opening of another.
+        let state = shared.published.read().source(&name);
+        check_identity(state.as_ref(), source, identity)?;
+        check_epoch(state.as_ref(), source, epoch)?;
         let slot = shared.sources.slot(&name);
         shared.drain_unthreaded();
         let opening = slot.open();

@@ -133,7 +133,7 @@ impl Memtable {
         self.inner.read().rows
     }
 
-    /// Memory that the samples take, in bytes. Room that columns hold in reserve does not count.
+    /// Memory that the samples take, in bytes, with the room that columns hold in reserve.
     pub fn bytes(&self) -> usize {
         self.inner.read().bytes
     }
@@ -206,7 +206,7 @@ impl Inner {
         let (rows, bytes) = (run.len(), run.bytes());
         run.delete(from, to);
         self.rows -= rows - run.len();
-        self.bytes -= bytes - run.bytes();
+        self.bytes = self.bytes - bytes + run.bytes();
         if run.len() == 0 {
             self.bytes -= RUN_BYTES;
             self.runs[index] = None;

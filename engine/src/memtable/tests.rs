@@ -80,7 +80,8 @@ fn recount(memtable: &Memtable) -> usize {
     let text = |text: &Option<std::sync::Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_BYTES);
     let of_run = |run: &Run| {
         let main = &run.main;
-        let columns = main.len() * 16 + main.present.len() + main.statuses.len() * 4 + main.texts.len() * 16;
+        let plain = (main.times.capacity() + main.values.capacity()) * 8;
+        let columns = plain + main.present.capacity() + main.statuses.capacity() * 4 + main.texts.capacity() * 16;
         let late: usize = run.late.values().map(|cell| LATE_BYTES + text(&cell.text)).sum();
         RUN_BYTES + columns + main.texts.iter().map(text).sum::<usize>() + late
     };
