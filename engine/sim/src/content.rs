@@ -1,6 +1,6 @@
 //! The bytes of one file, in pages that copies share until they are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,14 +49,22 @@ impl Content {
         }
     }
 
+    /// The pages that are not all zeros, ascending, each with its number.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.pages.iter().filter(|(_, page)| !is_zero(&page[..])).map(|(index, page)| (*index, &page[..]))
+    }
+
     /// Writes `data` at `offset`, growing the file where needed; no bytes do not grow it.
     pub(crate) fn write(&mut self, data: &[u8], offset: u64) {
         if data.is_empty() {
             return;
         }
-        for (piece, index, within) in pieces(data.len(), offset) {
+        let pages = offset / PAGE_BYTES..(offset + data.len() as u64).div_ceil(PAGE_BYTES);
+        // Log files are filled with zeros in advance, megabytes at every start.
+        let changes = self.pages.range(pages).next().is_some() || !is_zero(data);
+        for (piece, index, within) in pieces(if changes { data.len() } else { 0 }, offset) {
             let data = &data[piece];
-            let zeros = data.iter().all(|&byte| byte == 0);
+            let zeros = is_zero(data);
             if zeros && data.len() == PAGE {
                 self.pages.remove(&index);
             } else if !zeros || self.pages.contains_key(&index) {
@@ -71,10 +79,13 @@ impl Content {
     pub(crate) fn copy_sectors(&mut self, other: &Content, sectors: Range<u64>) {
         // Set at the end, because a file's last sector may go beyond its length.
         let len = self.len.max(other.len);
-        let (mut at, end) = (sectors.start * SECTOR, sectors.end * SECTOR);
-        while at < end {
-            let index = at / PAGE_BYTES;
-            let page_end = ((index + 1) * PAGE_BYTES).min(end);
+        let (start, end) = (sectors.start * SECTOR, sectors.end * SECTOR);
+        let touched = start / PAGE_BYTES..end.div_ceil(PAGE_BYTES);
+        let here = self.pages.range(touched.clone()).map(|(index, _)| *index);
+        // Where neither has a page, both are zeros.
+        let differ: BTreeSet<u64> = other.pages.range(touched).map(|(index, _)| *index).chain(here).collect();
+        for index in differ {
+            let (at, page_end) = ((index * PAGE_BYTES).max(start), ((index + 1) * PAGE_BYTES).min(end));
             if page_end - at == PAGE_BYTES {
                 match other.pages.get(&index) {
                     Some(page) => _ = self.pages.insert(index, page.clone()),
@@ -87,7 +98,6 @@ impl Content {
                     self.write(&sector, start);
                 }
             }
-            at = page_end;
         }
         self.len = len;
     }
@@ -103,6 +113,12 @@ impl Content {
 /// The sectors that hold bytes of `offset..offset + len`.
 pub(crate) fn sectors(offset: u64, len: u64) -> Range<u64> {
     if len == 0 { 0..0 } else { offset / SECTOR..(offset + len).div_ceil(SECTOR) }
+}
+
+/// Whether a page, or less, is zeros; more than that page by page.
+fn is_zero(data: &[u8]) -> bool {
+    const ZEROS: Page = [0; PAGE];
+    data.chunks(PAGE).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }
 
 fn offset_in_page(offset: u64) -> usize {

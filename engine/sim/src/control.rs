@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::digest::Digest;
 use crate::disk::SimDisk;
 use crate::fate::Fate;
 use crate::fault::{Effect, Operation, Trigger};
@@ -134,6 +135,33 @@ impl SimDisk {
         let mut paths = BTreeSet::new();
         collect_files(&state, ROOT, Path::new("/"), &mut paths);
         paths.into_iter().collect()
+    }
+
+    /// How many ordered faults have not come yet.
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().faults.len()
+    }
+
+    /// Takes back all ordered faults that have not come yet.
+    pub fn call_off_faults(&self) {
+        self.state.lock().faults.clear();
+    }
+
+    /// Names, lengths and bytes of all files, folded; also while the power is gone. Disks in the
+    /// same state have the same digest.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        for path in self.files() {
+            let state = self.state.lock();
+            let Some(node) = state.file(&path).ok().and_then(|inode| state.node(inode).ok()) else { continue };
+            digest.add(path.to_string_lossy().as_bytes());
+            digest.add(&node.bytes.len().to_le_bytes());
+            for (index, page) in node.bytes.pages() {
+                digest.add(&index.to_le_bytes());
+                digest.add(page);
+            }
+        }
+        digest.value()
     }
 
     /// All bytes of a file, past counters and faults; also while the power is gone.

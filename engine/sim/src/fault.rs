@@ -80,6 +80,11 @@ impl Faults {
         struck.map(|index| self.0.remove(index).effect)
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

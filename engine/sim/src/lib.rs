@@ -29,6 +29,7 @@ mod clock;
 pub mod conformance;
 mod content;
 mod control;
+mod digest;
 mod disk;
 mod fate;
 mod fault;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use tagus_engine::env::Env;
 
 pub use clock::SimClock;
+pub use digest::Digest;
 pub use disk::SimDisk;
 pub use fate::Fate;
 pub use fault::Operation;

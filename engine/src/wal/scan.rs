@@ -4,6 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::frame::{ALIGNMENT, Frame, HEAD_BYTES};
 use super::header::Header;
+use super::survey::is_zero;
 use crate::limits::BLOCK_BYTES;
 
 /// One finding, in the order of sequences.
@@ -106,11 +107,17 @@ impl<'a> Scan<'a> {
                             return Some((here, frame));
                         }
                     }
+                    // Most of a file is zeros, in which no frame begins.
+                    None if self.is_zero_block(here) => at += BLOCK_BYTES,
                     None => at += ALIGNMENT,
                 }
             }
             None
         })
+    }
+
+    fn is_zero_block(&self, at: usize) -> bool {
+        at.is_multiple_of(BLOCK_BYTES) && self.bytes.get(at..at + BLOCK_BYTES).is_some_and(is_zero)
     }
 
     fn accept(&mut self, at: usize, frame: Frame<'a>) -> Step<'a> {

@@ -95,18 +95,6 @@ impl Plant {
             unit_sent: 0,
         }
     }
-
-    /// All bytes of all files, folded.
-    pub fn digest(&self) -> u64 {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        for path in self.sim.disk.files() {
-            let bytes = self.sim.disk.read(&path).expect("a listed file");
-            for byte in path.to_string_lossy().bytes().chain(bytes) {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        }
-        hash
-    }
 }
 
 fn open(sim: &Sim) -> Result<(Engine, OpenSource)> {
@@ -123,10 +111,6 @@ fn open(sim: &Sim) -> Result<(Engine, OpenSource)> {
 impl History {
     fn engine(&self) -> &Engine {
         &self.engine.as_ref().expect("an open archive").0
-    }
-
-    pub fn counts(&self) -> Counts {
-        self.sums[self.acknowledged]
     }
 
     /// Writes one random batch. On a machine that is off nothing more is acknowledged.
@@ -180,38 +164,6 @@ impl History {
             self.engine = None;
         }
         flushed
-    }
-
-    /// Stops, cleanly or not, and opens again.
-    pub fn reopen(mut self) -> History {
-        if self.plant.random.chance(1, 2) {
-            self.engine().close().expect("a healthy disk");
-        }
-        self.engine = None;
-        let opened = open(&self.plant).unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
-        assert_eq!(opened.1.last_sequence(), self.acknowledged as u64, "seed {}", self.seed);
-        assert_eq!(opened.1.counts(), self.counts(), "seed {}", self.seed);
-        self.engine = Some(opened);
-        self
-    }
-
-    /// Everything reads as the map has it: all at once, in partitions, a tag at a time, and the
-    /// current values.
-    pub fn check(&self) {
-        let expected = &self.states[self.states.len() - 1];
-        for partitions in [1, 3] {
-            assert_eq!(&read_all(self.engine(), partitions), expected, "seed {}", self.seed);
-        }
-        for tag in self.engine().tags().iter() {
-            let newest =
-                expected.range((tag.spec.name.clone(), i64::MIN)..=(tag.spec.name.clone(), i64::MAX)).next_back();
-            let current = self.engine().current(tag.id).expect("a healthy disk").map(|row| (row.time, row.cell));
-            assert_eq!(current, newest.map(|(k, c)| (k.1, c.clone())), "seed {}", self.seed);
-        }
-        let tags = self.engine().tags();
-        for (name, unit) in &self.units {
-            assert_eq!(&tags.find(name).expect("a known tag").spec.unit, unit, "seed {}", self.seed);
-        }
     }
 
     /// Whether nothing has failed but for want of space.
