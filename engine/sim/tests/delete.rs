@@ -1,6 +1,8 @@
 //! Deletes and retention: what is deleted is gone for every reader, through restarts and merges, and
 //! leaves the disk; what is written afterwards is new.
 
+#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
+
 mod support;
 
 use std::path::Path;
