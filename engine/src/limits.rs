@@ -48,6 +48,9 @@ pub const LOG_BYTES_MIN: u64 = 160 << 20;
 pub const MANIFEST_FILE_BYTES_MAX: u64 = 4 << 30;
 /// Edits between two manifest snapshots.
 pub const MANIFEST_EDITS_PER_SNAPSHOT: u64 = 32;
+/// Largest log sequence and segment id: other readers have them as signed numbers of 64 bits. One
+/// more can always be counted.
+pub const SEQUENCE_MAX: u64 = i64::MAX.cast_unsigned();
 /// Earliest source timestamp: 1900-01-01T00:00:00Z in nanoseconds since 1970 UTC.
 pub const TIME_MIN: i64 = -2_208_988_800_000_000_000;
 /// Latest source timestamp: the last nanosecond before 2262-01-01T00:00:00Z.
@@ -56,6 +59,11 @@ pub const TIME_MAX: i64 = 9_214_646_399_999_999_999;
 pub const PAGE_ROWS: usize = 20_480;
 /// Rows of one row group of a segment, at most.
 pub const ROW_GROUP_ROWS: usize = 51 * PAGE_ROWS;
+/// Entries of the dictionary of a column chunk, at most.
+pub const DICTIONARY_ENTRIES_MAX: usize = 1 << 17;
+/// Bytes of a page of a segment before compression, at most: several times the longest that is
+/// written, which has 1 MiB of texts and one text more.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a segment under one CRC32C.
 pub const CHECKSUM_BLOCK_BYTES: usize = 64 * 1024;
 /// Rows of one scan batch, at most.

@@ -9,6 +9,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use crate::bounds::{Bounded, ENTRY_BYTES_MAX, entry_bytes};
+use crate::v1;
 
 /// Prost's codec, which refuses messages with too many entries.
 pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
@@ -47,22 +48,40 @@ impl<U: Message + Bounded + Default> Decoder for BoundedDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         // A message lies in one piece: the transport gathers it before it is decoded.
-        let bytes = entry_bytes(buffer.chunk(), &U::SHAPE);
-        if bytes > ENTRY_BYTES_MAX {
-            return Err(Status::out_of_range(format!(
-                "reading the message failed: its entries would take {bytes} bytes of memory, at most {ENTRY_BYTES_MAX} are allowed; split it"
-            )));
-        }
         if U::KEEPS_BYTES || buffer.chunk().len() != buffer.remaining() {
+            check_entries::<U>(buffer.chunk())?;
             return self.0.decode(buffer);
         }
         // Reading a slice is faster than reading the transport's buffer field by field.
         let message = buffer.chunk();
         let length = message.len();
-        let decoded = U::decode(message).map_err(|error| Status::invalid_argument(unreadable(&error)))?;
+        let decoded = decode_bounded(message)?;
         buffer.advance(length);
         Ok(Some(decoded))
     }
+}
+
+fn check_entries<U: Bounded>(message: &[u8]) -> Result<(), Status> {
+    let bytes = entry_bytes(message, &U::SHAPE);
+    if bytes > ENTRY_BYTES_MAX {
+        return Err(Status::out_of_range(format!(
+            "reading the message failed: its entries would take {bytes} bytes of memory, at most {ENTRY_BYTES_MAX} are allowed; split it"
+        )));
+    }
+    Ok(())
+}
+
+fn decode_bounded<U: Message + Bounded + Default>(message: &[u8]) -> Result<U, Status> {
+    check_entries::<U>(message)?;
+    U::decode(message).map_err(|error| Status::invalid_argument(unreadable(&error)))
+}
+
+/// Reads a message of the ingest stream as the server does.
+///
+/// # Errors
+/// What the client is told of a message that takes too much memory, or is none.
+pub fn decode_write_request(message: &[u8]) -> Result<v1::WriteRequest, Status> {
+    decode_bounded(message)
 }
 
 fn unreadable(error: &prost::DecodeError) -> String {

@@ -8,6 +8,7 @@ pub use bounds::{
     BATCH_ROWS_MAX, INGEST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, SOURCE_NAME_BYTES_MAX, TAG_NAME_BYTES_MAX, TAGS_MAX,
     TEXT_BYTES_MAX,
 };
+pub use codec::decode_write_request;
 pub use retry::{exhausted, retry_delay};
 
 /// Package `tagus.v1`.

@@ -182,7 +182,7 @@ fn encode_segment(out: &mut Encoder, segment: &SegmentMeta) {
 fn decode_segment(input: &mut Decoder<'_>, version: u32) -> Result<SegmentMeta, DecodeError> {
     let id = input.u64()?;
     let name = input.str_within(255)?.to_owned();
-    if name.contains(['/', '\\']) || name.starts_with('.') {
+    if name.is_empty() || name.starts_with('.') || name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control()) {
         return Err(input.error("a segment name is no plain file name"));
     }
     let (bytes, tail_offset, tail_crc, rows) = (input.u64()?, input.u64()?, input.u32()?, input.u64()?);

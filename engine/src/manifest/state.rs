@@ -4,13 +4,16 @@
 //! 2. A segment that is added holds frames that no segment held before, or those of segments that
 //!    the same edit removes; and none above the log position. So live segments that overlap have
 //!    disjoint ranges of sequences, and the higher wins.
-//! 3. A delete stays for as long as a segment may have rows that it takes away.
+//! 3. No number is so large that counting on from it would overflow, and what is said of a segment
+//!    can be true of one.
+//! 4. A delete stays for as long as a segment may have rows that it takes away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::delete::Delete;
 use crate::ingest::Counts;
+use crate::limits::SEQUENCE_MAX;
 use crate::sample::Row;
 use crate::segment::SegmentMeta;
 use crate::tag::{Tag, TagId};
@@ -105,6 +108,9 @@ impl ManifestState {
         if edit.log_position < self.log_position || edit.next_segment_id < self.next_segment_id {
             return Err(format!("edit {} goes back in the log or in segment ids", self.number + 1));
         }
+        if edit.log_position.max(edit.next_segment_id) > SEQUENCE_MAX {
+            return Err(format!("edit {} counts frames or segments up to more than there can be", self.number + 1));
+        }
         let mut first_allowed = self.log_position + 1;
         for id in &edit.removed {
             let at = self.segments.iter().position(|s| s.id == *id);
@@ -112,6 +118,7 @@ impl ManifestState {
             first_allowed = first_allowed.min(removed.first_sequence);
         }
         for added in &edit.added {
+            added.check().map_err(|why| format!("segment {}: {why}", added.id))?;
             let (first, last) = (added.first_sequence, added.last_sequence);
             if first < first_allowed || first > last || last > edit.log_position {
                 let (id, until) = (added.id, edit.log_position);

@@ -10,9 +10,7 @@ use super::codec::{
     decode_plain_texts, decode_split,
 };
 use super::schema::{NANOS, SCALE, TAG, TEXT, is_nullable};
-
-/// The largest page that is decompressed: far above what a writer makes of long texts.
-const PAGE_BYTES_MAX: usize = 1 << 28;
+use crate::limits::{DICTIONARY_ENTRIES_MAX, PAGE_BYTES_MAX};
 
 /// The dictionary of a column chunk.
 pub enum Dictionary {
@@ -142,6 +140,9 @@ impl Unpacker {
         let header = self.open(page, PageKind::Dictionary)?;
         let source = Padded::new(&self.plain);
         let count = header.values as usize;
+        if count > DICTIONARY_ENTRIES_MAX {
+            return Err("a dictionary has more entries than there may be");
+        }
         if column == TEXT {
             return decode_plain_texts(source, count).map(Dictionary::Texts);
         }

@@ -10,13 +10,11 @@ use super::chunk::{ChunkWriter, Packer, PageValues};
 use super::codec::{Runs, encode_split};
 use super::page::{Nullable, PageBuffer};
 use super::schema::{COLUMNS, MANTISSA, NANOS, SCALE, STATUS, TAG, TEXT, TIME, VALUE};
-use crate::limits::ROW_GROUP_ROWS;
+use crate::limits::{DICTIONARY_ENTRIES_MAX, ROW_GROUP_ROWS};
 
 /// Bytes of a column from which on a row group takes no more pages: long texts.
 const COLUMN_BYTES_MAX: usize = 16 << 20;
-/// Entries of a dictionary; nanoseconds that differ from row to row are no longer worth one
-/// long before.
-const ENTRIES_MAX: usize = 1 << 17;
+/// Nanoseconds that differ from row to row are not worth a dictionary long before it is full.
 const NANOS_ENTRIES_MAX: usize = 1 << 12;
 /// Bytes of a dictionary: whoever reads one page of the row group has to read it too.
 const DICTIONARY_BYTES_MAX: usize = 1 << 20;
@@ -40,7 +38,7 @@ impl GroupWriter {
     /// An empty row group.
     pub fn new(schema: &SchemaDescriptor) -> GroupWriter {
         let chunk = |column: usize| {
-            let entries = if column == NANOS { NANOS_ENTRIES_MAX } else { ENTRIES_MAX };
+            let entries = if column == NANOS { NANOS_ENTRIES_MAX } else { DICTIONARY_ENTRIES_MAX };
             ChunkWriter::new(schema.column(column), entries, DICTIONARY_BYTES_MAX)
         };
         GroupWriter { chunks: std::array::from_fn(chunk), doubles: Vec::new(), rows: 0 }

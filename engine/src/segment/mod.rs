@@ -58,6 +58,7 @@ pub use rows::RowReader;
 pub use summary::{SUMMARY_ROWS_MIN, Summary};
 pub use writer::{NewSegment, SegmentWriter};
 
+use crate::limits::{TIME_MAX, TIME_MIN};
 use crate::tag::TagId;
 
 /// What the manifest says of a segment; enough to plan a query without opening the file.
@@ -91,6 +92,23 @@ pub struct SegmentMeta {
     pub first_time: i64,
     /// Its latest time in nanoseconds since 1970 UTC.
     pub last_time: i64,
+}
+
+impl SegmentMeta {
+    /// Whether there can be such a segment; else why not.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let tags = self.last_tag.0.checked_sub(self.first_tag.0).map(|more| u64::from(more) + 1);
+        if self.first_tag.0 == 0 || self.tags == 0 || tags.is_none_or(|tags| u64::from(self.tags) > tags) {
+            return Err("it has an impossible number of tags");
+        }
+        if self.rows < u64::from(self.tags) || self.tail_offset >= self.bytes {
+            return Err("it has an impossible size");
+        }
+        if self.first_time > self.last_time || self.first_time < TIME_MIN || self.last_time > TIME_MAX {
+            return Err("it has impossible times");
+        }
+        Ok(())
+    }
 }
 
 /// A set of what a reader may be asked for.

@@ -389,7 +389,12 @@ impl Inner {
             let part = part.and_then(|(from, to)| bytes.get(from..to));
             let part = part.ok_or_else(|| Error::damaged(&self.path, range.start, "the file ends too early"))?;
             let found = decode_block(part, tail.blocks[*block].row);
-            runs.extend(found.map_err(|error| error.in_file(&self.path, range.start))?);
+            let found = found.map_err(|error| error.in_file(&self.path, range.start))?;
+            if !tail.is_block(*block, &found) {
+                let why = "a block of the tag directory is not what its index says";
+                return Err(Error::damaged(&self.path, range.start, why));
+            }
+            runs.extend(found);
         }
         Ok(runs)
     }

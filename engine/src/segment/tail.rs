@@ -12,10 +12,10 @@ use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 
 use super::SegmentMeta;
 use super::checksums::BlockSums;
-use super::directory::{BlockPlace, decode_places};
+use super::directory::{BlockPlace, TagRun, decode_places};
 use super::schema::{self, COLUMNS, TIME};
 use crate::format::Decoder;
-use crate::limits::PAGE_ROWS;
+use crate::limits::{BLOCK_BYTES, PAGE_ROWS};
 use crate::tag::TagId;
 use crate::{Error, Result};
 
@@ -131,6 +131,12 @@ impl Tail {
             .blocks
             .windows(2)
             .all(|pair| pair[0].tag < pair[1].tag && pair[0].row < pair[1].row && pair[0].offset < pair[1].offset);
+        if (0..self.blocks.len()).any(|i| {
+            let block = self.block_range(i);
+            block.end.saturating_sub(block.start) > BLOCK_BYTES as u64
+        }) {
+            return Err("a block of the tag directory is too long".into());
+        }
         let starts = self.blocks.first().is_some_and(|block| block.offset == directory && block.row == 0);
         let ends = self.blocks.last().is_some_and(|block| block.offset < self.directory_end);
         if row != meta.rows || !ascending || !starts || !ends {
@@ -142,6 +148,18 @@ impl Tail {
     /// The bytes of a directory block.
     pub fn block_range(&self, i: usize) -> Range<u64> {
         self.blocks[i].offset..self.blocks.get(i + 1).map_or(self.directory_end, |next| next.offset)
+    }
+
+    /// Whether these can be the runs of directory block `i`: they begin with its tag, and end where
+    /// the rows and before the tags of the next begin. Readers take the rows of all blocks to follow
+    /// each other.
+    pub fn is_block(&self, i: usize, runs: &[TagRun]) -> bool {
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return false };
+        let rows = self.groups.last().map_or(0, |group| group.rows.end);
+        let next = self.blocks.get(i + 1);
+        first.tag == self.blocks[i].tag
+            && last.rows.end == next.map_or(rows, |next| next.row)
+            && next.is_none_or(|next| last.tag < next.tag)
     }
 
     /// The directory block that holds a tag, if any does.

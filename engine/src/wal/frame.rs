@@ -1,7 +1,7 @@
 //! One frame of the log: a head of 40 bytes, the payload, and zeros up to a multiple of 8.
 
 use crate::format::{Decoder, Encoder, crc32c};
-use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEQUENCE_MAX};
 
 /// The first bytes of every frame.
 pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"TLF1");
@@ -69,7 +69,7 @@ impl<'a> Frame<'a> {
         // The id is compared first: a checksum over megabytes for each likeness of a frame inside
         // a damaged payload would take minutes.
         let plausible = flags == 0 && length <= FRAME_BYTES_MAX && durable_through < sequence;
-        if !plausible || file_id.is_some_and(|id| id != found_id) {
+        if !plausible || sequence > SEQUENCE_MAX || file_id.is_some_and(|id| id != found_id) {
             return None;
         }
         let payload = input.raw(length).ok()?;

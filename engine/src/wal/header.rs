@@ -1,7 +1,7 @@
 //! The header of a log file: the first bytes of its first block.
 
 use crate::format::{DecodeError, Decoder, Encoder, crc32c};
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, SEQUENCE_MAX};
 
 /// The first bytes of every log file.
 const MAGIC: &[u8; 8] = b"TAGUSLOG";
@@ -91,6 +91,10 @@ impl Header {
         }
         if version != VERSION || flags > FLAG_CLOSED {
             return Err(NoHeader::Version(version));
+        }
+        // Counting on from there never ends in an overflow.
+        if header.start_after.max(header.number) > SEQUENCE_MAX || header.data_through > header.start_after {
+            return Err(NoHeader::Damaged("the header says what cannot be".into()));
         }
         Ok(header)
     }

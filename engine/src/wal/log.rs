@@ -11,7 +11,7 @@ use super::header::Header;
 use crate::env::Random;
 use crate::error::io_words;
 use crate::format::{Encoder, wide};
-use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEQUENCE_MAX};
 use crate::{Error, ErrorKind, Result};
 
 /// Prepared files that are kept; what is released beyond them is removed.
@@ -113,6 +113,7 @@ impl Log {
     pub fn append(&mut self, payloads: &[&[u8]]) -> Result<u64> {
         self.check_usable()?;
         self.check_group(payloads)?;
+        self.check_sequence(payloads.len())?;
         let bytes = wide(group_bytes(payloads));
         self.make_room(bytes)?;
         let first = self.last + 1;
@@ -134,6 +135,7 @@ impl Log {
     pub fn mark_idle(&mut self) -> Result<()> {
         self.check_usable()?;
         if !self.marked {
+            self.check_sequence(1)?;
             match self.make_room(wide(BLOCK_BYTES)) {
                 Err(error) if error.kind() == ErrorKind::Exhausted => return Ok(()),
                 other => other?,
@@ -224,6 +226,15 @@ impl Log {
             return refuse(format!("the frames take {bytes} bytes where {room} fit in a file"));
         }
         Ok(())
+    }
+
+    /// Refuses frames with sequences that nobody could read again.
+    fn check_sequence(&self, frames: usize) -> Result<()> {
+        if wide(frames) <= SEQUENCE_MAX.saturating_sub(self.last) {
+            return Ok(());
+        }
+        let why = format!("its sequences have come to {}, near the last of all", self.last);
+        Err(Error::new(ErrorKind::Exhausted, "writing to the log failed", why, "begin another archive"))
     }
 
     /// Makes sure that `bytes` fit in the active file.

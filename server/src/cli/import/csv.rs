@@ -67,7 +67,7 @@ impl fmt::Display for CsvError {
             Why::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 write!(f, "line {}: the file is truncated", self.line)
             }
-            Why::Io(error) => write!(f, "line {}: {}", self.line, crate::cli::error::io_words(error)),
+            Why::Io(error) => write!(f, "line {}: {}", self.line, tagus_client::io_words(error)),
             Why::Format(why) => write!(f, "line {}: {why}", self.line),
         }
     }
