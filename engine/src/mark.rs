@@ -73,22 +73,24 @@ impl Mark {
 
     /// Why a backup of this archive, whose manifest is at `number`, may not take the place of the
     /// backup `there`, at the number `at`; 0 where that was never completed. It may if this archive
-    /// once was in that very state.
+    /// once was in that very state. The reason is what is to be said of the directory.
     pub fn check_follows(&self, number: u64, there: &Mark, at: u64) -> std::result::Result<(), String> {
         if there.id != self.id {
-            return Err("it holds a backup of another archive".into());
+            return Err("holds a backup of another archive".into());
         }
         let branch = self.branch.filter(|branch| branch.line == there.line);
         match branch {
             _ if there.line == self.line && at <= number => Ok(()),
             _ if there.line == self.line => {
-                Err(format!("it holds a later state of this archive (manifest {at}, the archive is at {number})"))
+                Err(format!("holds a later state of this archive (manifest {at}, the archive is at {number})"))
             }
             Some(branch) if at <= branch.number => Ok(()),
             Some(_) => {
-                Err("it has a backup of the original that is later than the one this archive was restored from".into())
+                Err("holds a backup of the original that is later than the one this archive was restored from".into())
             }
-            None => Err("it holds a backup of another line of this archive, which parted from it by a restore".into()),
+            None => {
+                Err("holds a backup of another line of this archive, which parted from this one by a restore".into())
+            }
         }
     }
 

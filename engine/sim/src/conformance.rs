@@ -15,7 +15,7 @@ use tagus_engine::env::{Disk, File, OpenMode};
 ///
 /// Where the disk does not do what the trait says.
 pub fn check_disk(disk: &dyn Disk, root: &Path) {
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 11] = [
         ("directories", directories),
         ("open-modes", open_modes),
         ("bytes", bytes),
@@ -25,6 +25,7 @@ pub fn check_disk(disk: &dyn Disk, root: &Path) {
         ("removal", removal),
         ("syncs", syncs),
         ("locks", locks),
+        ("canonical-paths", canonical_paths),
         ("free-bytes", free_bytes),
     ];
     for (name, check) in checks {
@@ -236,6 +237,17 @@ fn locks(disk: &dyn Disk, dir: &Path) {
     create(disk, &named, b"host");
     drop(disk.lock(&named).unwrap());
     assert_eq!(read(disk, &named), b"host");
+}
+
+fn canonical_paths(disk: &dyn Disk, dir: &Path) {
+    let file = create(disk, &dir.join("file"), b"");
+    let whole = disk.canonical(dir).unwrap();
+    assert!(whole.is_absolute());
+    assert_eq!(disk.canonical(&whole).unwrap(), whole);
+    assert_eq!(disk.canonical(&dir.join("./file")).unwrap(), whole.join("file"));
+    assert_eq!(refused(disk.canonical(&dir.join("other"))), ErrorKind::NotFound);
+    assert_eq!(refused(disk.canonical(&dir.join("folder/other"))), ErrorKind::NotFound);
+    drop(file);
 }
 
 fn free_bytes(disk: &dyn Disk, dir: &Path) {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tagus_engine::env::{Disk, File, OpenMode};
 
 use crate::fault::Operation;
 use crate::inode::InodeId;
-use crate::state::State;
+use crate::state::{State, names};
 
 /// A disk in memory that crashes, fills up and fails as ordered. Clones are the same disk;
 /// [`SimDisk::fork`] makes another one.
@@ -113,6 +113,15 @@ impl Disk for SimDisk {
         }
         *state.open.entry(inode).or_default() += 1;
         Ok(Box::new(LockGuard { state: self.state.clone(), inode, process: state.process }))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let state = self.state.lock();
+        state.check_power()?;
+        if state.directory(path).is_err() {
+            state.file(path)?;
+        }
+        Ok(names(path)?.iter().fold(PathBuf::from("/"), |path, name| path.join(name)))
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

@@ -248,7 +248,7 @@ impl State {
 }
 
 /// The names that a path is made of, from the root. Relative paths begin there too.
-fn names(path: &Path) -> io::Result<Vec<String>> {
+pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
     path.components()
         .filter(|part| !matches!(part, Component::RootDir | Component::CurDir))
         .map(|part| match part {

@@ -169,12 +169,18 @@ fn stopping() -> Error {
 /// The error of a backup as a whole.
 fn failed(to: &Path, error: &Error) -> Error {
     let advice = match error.kind() {
+        // Such an error says all that is to be said.
+        ErrorKind::Unusable => return error.clone(),
         ErrorKind::InvalidInput => "name another directory",
         ErrorKind::Exhausted => "free some space and back up again; the backup before is as it was",
         ErrorKind::Damaged => "run `tagus verify` on the archive; the backup before is as it was",
-        ErrorKind::Unusable => "wait until that has ended, or name another directory",
         ErrorKind::ReadOnly => "restart the server, then back up again",
         _ => "check the disk and the rights of the directory, and back up again; the backup before is as it was",
     };
-    Error::new(error.kind(), format!("backing up to {} failed", to.display()), error.finding(), advice)
+    Error::new(error.kind(), format!("backing up to {} failed", to.display()), why(error), advice)
+}
+
+/// Why a backup or a restore failed, as a part of it did.
+fn why(error: &Error) -> String {
+    if error.kind() == ErrorKind::InvalidInput { error.why().to_owned() } else { error.finding() }
 }

@@ -12,9 +12,9 @@ use crate::mark::HARMLESS;
 pub(super) fn check_apart(env: &Env, dir: &Path, other: &Path) -> Result<()> {
     let (here, there) = (resolve(env, dir)?, resolve(env, other)?);
     let why = match () {
-        () if here == there => "it is the same directory as",
-        () if here.starts_with(&there) => "it lies in",
-        () if there.starts_with(&here) => "it lies around",
+        () if here == there => "is the same directory as",
+        () if here.starts_with(&there) => "lies in",
+        () if there.starts_with(&here) => "lies around",
         () => return Ok(()),
     };
     Err(refused(dir, &format!("{why} {}", other.display())))
@@ -30,20 +30,21 @@ pub(super) fn names(env: &Env, dir: &Path) -> Result<Vec<String>> {
 
 /// Refuses a directory that is not empty, but for folders that an attempt before has left empty.
 pub(super) fn check_empty(env: &Env, dir: &Path) -> Result<()> {
-    let is_empty = |name: &String| env.disk.list(&dir.join(name)).is_ok_and(|names| names.is_empty());
+    let is_harmless = |name: &str| {
+        let left = || env.disk.list(&dir.join(name)).is_ok_and(|names| names.is_empty());
+        HARMLESS.contains(&name) || (FOLDERS.contains(&name) && left())
+    };
     let names = names(env, dir)?;
-    let foreign = names.iter().find(|name| {
-        let name = name.as_str();
-        !HARMLESS.contains(&name) && !(FOLDERS.contains(&name) && is_empty(&name.to_owned()))
-    });
-    foreign.map_or(Ok(()), |name| Err(refused(dir, &format!("it is not empty (it holds {name})"))))
+    let foreign = names.iter().find(|name| !is_harmless(name));
+    foreign.map_or(Ok(()), |name| Err(refused(dir, &format!("is not empty (it holds {name})"))))
 }
 
 /// The folders of an archive.
 pub(super) const FOLDERS: [&str; 3] = ["manifest", "segments", "wal"];
 
-pub(super) fn refused(dir: &Path, why: &str) -> Error {
-    Error::invalid(format!("using {} failed", dir.display()), why, "name another directory")
+/// Why a directory cannot be used: what is wrong with it.
+pub(super) fn refused(dir: &Path, what: &str) -> Error {
+    Error::invalid("using a directory failed", format!("{} {what}", dir.display()), "name another directory")
 }
 
 /// A path without links: of what is not there yet, the part that is.
@@ -54,7 +55,7 @@ fn resolve(env: &Env, path: &Path) -> Result<PathBuf> {
         match env.disk.canonical(&there) {
             Ok(canonical) => return Ok(rest.iter().rev().fold(canonical, |path, name| path.join(name))),
             Err(e) if e.kind() == ErrorKind::NotFound && parent(&there) != there => {
-                let name = there.file_name().ok_or_else(|| refused(path, "`..` stands behind a missing directory"))?;
+                let name = there.file_name().ok_or_else(|| refused(path, "has `..` behind a missing directory"))?;
                 rest.push(name.to_owned());
                 there = parent(&there);
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lists::{self, Named};
-use super::place::{self, FOLDERS};
+use super::place::{self, FOLDERS, refused};
 use crate::archive::{Lock, lock};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,13 +47,14 @@ pub fn restore(env: &Env, from: &Path, to: &Path, progress: &mut dyn FnMut(u64, 
 fn failed(from: &Path, to: &Path, error: &Error) -> Error {
     let what = format!("restoring {} to {} failed", from.display(), to.display());
     let advice = match error.kind() {
+        // Such an error says all that is to be said.
+        ErrorKind::Unusable => return error.clone(),
         ErrorKind::InvalidInput => "name a complete backup and an empty directory",
         ErrorKind::Exhausted => "free some space and restore again",
         ErrorKind::Damaged => "nothing was restored; name another backup, or put the file back from another copy",
-        ErrorKind::Unusable => "wait until that has ended, or name another directory",
         _ => "check the disks and the rights of the directories, and restore again",
     };
-    Error::new(error.kind(), what, error.finding(), advice)
+    Error::new(error.kind(), what, super::why(error), advice)
 }
 
 /// A backup that is read.
@@ -67,23 +68,22 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn open<'a>(env: &'a Env, dir: &'a Path) -> Result<Source<'a>> {
-        let no_backup = |why: &str| Error::invalid(format!("reading {} failed", dir.display()), why, "name a backup");
         let names = env.disk.list(dir).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => no_backup("there is no such directory"),
+            io::ErrorKind::NotFound => refused(dir, "is not there"),
             _ => Error::io("listing", dir, &e),
         })?;
         if !names.iter().any(|name| name == MARK) {
-            return Err(no_backup("it is no backup"));
+            return Err(refused(dir, "is no backup"));
         }
         let lock = lock_if_writable(env, dir)?;
         let (mark, _) = mark::read(env, dir)?;
         if !mark.backup {
-            return Err(no_backup("it is a data directory and no backup"));
+            return Err(refused(dir, "is a data directory and no backup"));
         }
         let manifest = dir.join("manifest");
         let none = place::names(env, &manifest)?.is_empty();
         let state = if none { None } else { manifest::read(env, &manifest, mark.id)? };
-        let state = state.ok_or_else(|| no_backup("no backup to it was completed"))?;
+        let state = state.ok_or_else(|| refused(dir, "holds no backup that was completed"))?;
         Ok(Source { env, dir, mark, state, _lock: lock })
     }
 

@@ -35,13 +35,13 @@ impl Target {
         let names = place::names(env, dir)?;
         let is_marked = names.iter().any(|name| name == MARK);
         if !is_marked && let Some(foreign) = names.iter().find(|name| !HARMLESS.contains(&name.as_str())) {
-            return Err(refused(dir, &format!("it is no backup and not empty (it holds {foreign})")));
+            return Err(refused(dir, &format!("is no backup and not empty (it holds {foreign})")));
         }
         files::create_durably(env, dir).map_err(|e| Error::io("creating", dir, &e))?;
         let lock = lock(env, dir)?;
         let found = if is_marked { Some(mark::read(env, dir)?.0) } else { None };
         let at = match found {
-            Some(there) if !there.backup => return Err(refused(dir, "it is a data directory and no backup")),
+            Some(there) if !there.backup => return Err(refused(dir, "is a data directory and no backup")),
             Some(there) => {
                 let at = number_of(env, dir)?;
                 mark.check_follows(number, &there, at).map_err(|why| refused(dir, &why))?;

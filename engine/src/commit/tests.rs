@@ -47,6 +47,9 @@ impl Disk for CountingDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         OsDisk.lock(path)
     }
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        OsDisk.canonical(path)
+    }
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         OsDisk.free_bytes(path)
     }

@@ -78,11 +78,9 @@ pub trait Disk: Send + Sync {
     /// Locks a file for this process, creating it where absent, until the guard is dropped;
     /// `WouldBlock` where another process or engine holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
-    /// The path of a thing that is there without links, `.` and `..`; as it is where a file system
-    /// has none of these.
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        Ok(path.to_owned())
-    }
+    /// The path of a file or directory from the root on, without links, `.` and `..`; `NotFound`
+    /// where there is none.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// Bytes that this process may still write below `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }

@@ -62,7 +62,7 @@ async fn a_backup_is_made_verified_and_restored() {
     succeeds(&tagus(&["verify", "--data", text(&backup)], &url));
     let restore = ["restore", "--from", text(&backup), "--data", text(&restored)];
     assert_eq!(number(&succeeds(&tagus(&restore, &url)), "rows"), 1015);
-    fails(&tagus(&restore, &url), 1, "it is not empty");
+    fails(&tagus(&restore, &url), 1, "is not empty");
     succeeds(&tagus(&["verify", "--data", text(&restored)], &url));
 
     let copy = Server::start(&restored);
@@ -87,9 +87,9 @@ async fn backups_that_cannot_be_are_one_line() {
     fails(&to(&other), 1, "letter.txt");
     fails(&to(&data), 1, "the same directory");
     fails(&to(&link), 1, "the same directory");
-    fails(&to(&link.join("new/backup")), 1, "it lies in");
-    fails(&to(&data.join("backup")), 1, "it lies in");
-    fails(&to(dir.path()), 1, "it lies around");
+    fails(&to(&link.join("new/backup")), 1, "lies in");
+    fails(&to(&data.join("backup")), 1, "lies in");
+    fails(&to(dir.path()), 1, "lies around");
     fails(&tagus(&["backup"], &url), 2, "--to");
     fails(&tagus(&["restore", "--from", text(&other), "--data", text(&dir.path().join("new"))], &url), 1, "no backup");
     assert!(!dir.path().join("new").exists() && !data.join("backup").exists());
