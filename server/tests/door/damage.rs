@@ -24,14 +24,11 @@ async fn flush(server: &Server) -> Vec<PathBuf> {
     answer.into_inner().segments.into_iter().map(|segment| segment.path.into()).collect()
 }
 
-/// Two segments: one of tags `a` and `b`, which is named, and a later one of tag `c`.
-async fn two_segments(server: &Server) -> PathBuf {
+/// A segment of tags `a` and `b`.
+async fn first_segment(server: &Server) -> PathBuf {
     let mut stream = server.open("gateway", 1).await;
     stream.write(1, vec![series("a", 0, &noise(1)), series("b", 0, &noise(2))]).await;
-    let first = flush(server).await.remove(0);
-    stream.write(2, vec![series("c", 100_000, &[1.0, 2.0, 3.0])]).await;
-    assert_eq!(flush(server).await.len(), 2);
-    first
+    flush(server).await.remove(0)
 }
 
 fn flip(path: &Path, offset: usize) {
@@ -65,12 +62,16 @@ const COUNT_OF_A: &str = "SELECT count(value) FROM samples WHERE tag = 'a'";
 async fn damage_costs_what_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
-    let first = two_segments(&server).await;
+    let first = first_segment(&server).await;
     let rows = ROWS.cast_signed();
     assert_eq!(metric(&server.http, "tagus_segments_damaged").await, 0.0);
     flip(&first, 70_000);
 
     assert_damaged(&server, COUNT_OF_A, &first).await;
+    // Merges leave it alone from now on.
+    let mut stream = server.open("gateway", 1).await;
+    stream.write(2, vec![series("c", 100_000, &[1.0, 2.0, 3.0])]).await;
+    assert_eq!(flush(&server).await.len(), 2);
     assert_damaged(&server, "SELECT * FROM samples ORDER BY time", &first).await;
     let line = fails(&server, &["sql", COUNT_OF_A]).await;
     assert!(line.contains(&first.display().to_string()) && line.contains("at byte 65536"), "{line}");
@@ -79,7 +80,6 @@ async fn damage_costs_what_is_damaged() {
     assert_eq!((served("b").await, served("c").await), (rows as i64, 3));
     assert_eq!(server.number("SELECT count(*) FROM samples").await, 2 * rows as i64 + 3);
     assert_eq!(server.number("SELECT count(value) FROM current_values").await, 3);
-    let mut stream = server.open("gateway", 1).await;
     let late = stream.write(3, vec![series("a", 0, &noise(1)[..10])]).await;
     assert_eq!(late.counts.unwrap().stored, 2 * rows as u64 + 3 + 10, "what cannot be looked up counts as stored");
 
@@ -96,17 +96,18 @@ async fn damage_costs_what_is_damaged() {
     assert_eq!(metric(&server.http, "tagus_segments_damaged").await, 0.0);
     assert_eq!(get(&server.http, "/readyz").await.1, "ready\n");
 
-    // A server starts without a file, and says at the first need of it that it is missing.
-    let other = flush(&server).await.into_iter().find(|path| *path != first).unwrap();
+    // A server starts without its files, and says at the first need of one that it is missing.
     assert!(server.stop().await.success());
-    std::fs::remove_file(&other).unwrap();
+    let folder = first.parent().unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
     let server = Server::start(dir.path());
-    assert_damaged(&server, "SELECT * FROM samples WHERE tag = 'c'", &other).await;
+    assert_damaged(&server, "SELECT * FROM samples WHERE tag = 'c'", folder).await;
     let mut stream = server.open("gateway", 1).await;
     stream.write(4, vec![series("d", 0, &[1.0])]).await;
     assert_eq!(server.number("SELECT count(value) FROM samples WHERE tag = 'd'").await, 1);
     assert_eq!(server.number("SELECT count(value) FROM current_values").await, 4);
-    assert_eq!(metric(&server.http, "tagus_segments_damaged").await, 1.0);
+    assert!(metric(&server.http, "tagus_segments_damaged").await >= 1.0);
     assert!(server.stop().await.success());
 }
 
