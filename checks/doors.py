@@ -1,6 +1,7 @@
 """The doors through which contents are read, and how they are compared with the model."""
 
 import json
+import tempfile
 
 import adbc_driver_flightsql.dbapi
 import duckdb
@@ -40,11 +41,16 @@ def adbc(server, sql):
             return from_arrow(cursor.fetch_arrow_table())
 
 
+def duck():
+    """DuckDB, with what it spills kept out of the folder that the check runs in."""
+    return duckdb.connect(config={"temp_directory": tempfile.gettempdir() + "/tagus-duckdb"})
+
+
 class Files:
     """DuckDB on the files of a data directory, with the view that README quotes."""
 
     def __init__(self, data):
-        self.connection = duckdb.connect()
+        self.connection = duck()
         view = (ROOT / "checks/duckdb_view.sql").read_text(encoding="utf-8")
         self.connection.execute(view.replace("tagus-data/", f"{data}/"))
 

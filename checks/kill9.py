@@ -16,7 +16,6 @@ import os
 import threading
 import time
 
-import duckdb
 import numpy
 import pandas
 import pyarrow
@@ -248,7 +247,7 @@ def check_files(report, data, samples):
     """Once all is merged, every sample has one row."""
     with report.guard("DuckDB after the stop"):
         ids = f"SELECT tag_id FROM '{data}/tags.parquet' WHERE tag LIKE 'kill.%'"
-        rows = duckdb.sql(f"SELECT count(*) AS n FROM '{data}/segments/*.parquet' WHERE tag_id IN ({ids})").to_df()["n"][0]
+        rows = doors.duck().sql(f"SELECT count(*) AS n FROM '{data}/segments/*.parquet' WHERE tag_id IN ({ids})").to_df()["n"][0]
         report.equal("DuckDB after the stop: rows of merged segments", int(rows), samples)
 
 

@@ -11,7 +11,6 @@ import gzip
 import pathlib
 import time
 
-import duckdb
 import pandas
 
 import doors
@@ -150,7 +149,7 @@ def delete_and_compare(report, name, server, world, folder):
     server.must("compact")
     compare_server(report, f"{name}, after deletes and merges", server, world, folder)
     with report.guard(f"{name}, rows on disk"):
-        on_disk = duckdb.sql(f"SELECT count(*) AS n FROM '{server.data}/segments/*.parquet'").to_df()["n"][0]
+        on_disk = doors.duck().sql(f"SELECT count(*) AS n FROM '{server.data}/segments/*.parquet'").to_df()["n"][0]
         report.equal(f"{name}, rows on disk after deletes and merges", on_disk, len(world.contents()))
 
 

@@ -7,6 +7,7 @@ be made, the server also lives in one of 768 MiB, which would kill it.
 """
 
 import argparse
+import contextlib
 import pathlib
 import random
 import re
@@ -18,7 +19,8 @@ import doors
 import lib
 
 LOADER = lib.TARGET / "release/history"
-GROUP = pathlib.Path("/sys/fs/cgroup/tagus-soak")
+# Version 2 of control groups, and version 1: where they are, and what their limits are called.
+GROUPS = [("cgroup.controllers", "", "memory.max"), ("memory/cgroup.procs", "memory", "memory.limit_in_bytes")]
 GROUP_BYTES = 768 << 20
 ABOVE_MIB = 160
 QUESTIONS = [
@@ -85,16 +87,26 @@ class Keeper(threading.Thread):
                 self.failed.append(done.stderr)
 
 
-def confine(process):
-    """Puts a process into a control group of its own; whether that could be done."""
+@contextlib.contextmanager
+def confined(process):
+    """Puts a process into a control group of its own; gives whether that could be done."""
+    root = pathlib.Path("/sys/fs/cgroup")
+    folder, limit = next(((root / where, limit) for mark, where, limit in GROUPS if (root / mark).exists()), (root, ""))
+    group = folder / f"tagus-soak-{process.pid}"
     try:
-        GROUP.mkdir(exist_ok=True)
-        (GROUP / "memory.max").write_text(str(GROUP_BYTES))
-        (GROUP / "memory.swap.max").write_text("0")
-        (GROUP / "cgroup.procs").write_text(str(process.pid))
-        return True
+        if not limit:
+            raise OSError("there are no control groups")
+        group.mkdir()
+        (group / limit).write_text(str(GROUP_BYTES))
+        (group / "cgroup.procs").write_text(str(process.pid))
+        done = (group / limit).read_text().strip() == str(GROUP_BYTES)
     except OSError:
-        return False
+        done = False
+    try:
+        yield done
+    finally:
+        with contextlib.suppress(OSError):
+            group.rmdir()
 
 
 def main():
@@ -113,10 +125,11 @@ def main():
         config = folder / "little-memory.toml"
         config.write_text(f'memory_budget = "{arguments.budget_mib}MiB"\n')
         with lib.Server(folder / "data", config) as server:
-            confined = confine(server.process)
-            report.note(f"in a control group of {GROUP_BYTES >> 20} MiB" if confined else "no control group can be made here: memory is sampled only")
-            run(report, arguments, server)
-            report.equal("clean stop", server.stop(), 0)
+            with confined(server.process) as is_confined:
+                limit = f"in a control group of {GROUP_BYTES >> 20} MiB"
+                report.note(limit if is_confined else "no control group can be made here: memory is sampled only")
+                run(report, arguments, server)
+                report.equal("clean stop", server.stop(), 0)
         verified = lib.tagus("verify", "--data", folder / "data", timeout=3600)
         report.check("tagus verify finds no damage", verified.returncode == 0, verified.stdout + verified.stderr)
     report.end()
