@@ -48,6 +48,9 @@ fn reads(criterion: &mut Criterion) {
                 read.iter().fold(0, |sum, bytes| sum ^ check(bytes))
             });
         });
+        // SAFETY (of this map and the next): a map is sound as long as nobody changes or cuts the
+        // file. It is in a temporary folder whose name nobody else knows, was written and closed
+        // before, and lives until the group has ended; the map does not leave its closure.
         group.bench_function("memory map, kept", |b| {
             #[expect(unsafe_code, reason = "nobody else changes the file of this bench")]
             let map = unsafe { memmap2::Mmap::map(&File::open(&path).expect("a readable file")) }.expect("a map");

@@ -105,6 +105,10 @@ fn logs() {
     log.append(&[b"one", b"two", &[7; 100]]).expect("room");
     log.append(&[&[3; 5000]]).expect("room");
     put("wal_file", "one-file", &joined(&sim)[..LOG.file_bytes as usize]);
+    let mut last = joined(&sim)[..LOG.file_bytes as usize].to_vec();
+    // Begins after the last sequence of all: the target mends the checksum.
+    last[32..48].fill(0xff);
+    put("wal_file", "no-sequence-left", &last);
     log.mark_idle().expect("room");
     for i in 0..6 {
         log.append(&[&[i; 6000]]).expect("room");

@@ -145,6 +145,37 @@ fn a_state_equals_its_own_edit() {
 }
 
 #[test]
+fn segments_that_cannot_be_are_refused() {
+    let add = |change: &dyn Fn(&mut SegmentMeta)| {
+        let mut added = segment(7, 4);
+        change(&mut added);
+        ManifestState::default().apply(Edit { added: vec![added], ..edit() })
+    };
+    assert_eq!(add(&|_| ()), Ok(()));
+    let changes: [&dyn Fn(&mut SegmentMeta); 9] = [
+        &|it| it.rows = 1,
+        &|it| it.tags = 0,
+        &|it| it.tags = 3,
+        &|it| it.first_tag = TagId(0),
+        &|it| it.first_tag = TagId(3),
+        &|it| it.tail_offset = 100,
+        &|it| it.first_time = 10,
+        &|it| it.first_time = i64::MIN,
+        &|it| it.last_time = i64::MAX,
+    ];
+    for (i, change) in changes.iter().enumerate() {
+        assert!(add(change).is_err(), "change {i}");
+    }
+    for name in ["", ".hidden", "../up", "two\nlines"] {
+        let mut named = edit();
+        named.added[0].name = name.into();
+        assert!(codec::decode(&codec::encode(Kind::Edit, 5, 1, &named), 5, 1).is_err(), "{name:?}");
+    }
+    let far = Edit { log_position: u64::MAX, ..edit() };
+    assert!(ManifestState::default().apply(far).is_err(), "nothing can come after it");
+}
+
+#[test]
 fn edits_that_cannot_be_are_refused() {
     let mut state = ManifestState::default();
     state.apply(edit()).unwrap();

@@ -5,7 +5,7 @@ use super::frame::{Frame, HEAD_BYTES, frame_bytes, group_bytes};
 use super::header::{HEADER_BYTES, Header, NoHeader};
 use super::scan::{Scan, Step};
 use crate::format::{Encoder, crc32c};
-use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEQUENCE_MAX};
 
 const ID: u64 = 0x1122_3344_5566_7788;
 
@@ -175,6 +175,26 @@ fn the_next_file_proves_the_last_group() {
     assert_eq!(walk(&bytes, 0, None), [Read(1), Read(2)]);
     assert_eq!(walk(&bytes, 0, Some(4)), [Read(1), Read(2), Lost(3, 3), Read(4)]);
     assert_eq!(walk(&bytes, 0, Some(3)), [Read(1), Read(2)], "4 was never accepted");
+}
+
+#[test]
+fn sequences_can_always_be_counted_on() {
+    let parsed = |header: Header| Header::parse(&header.encode());
+    let last = Header { start_after: SEQUENCE_MAX, data_through: SEQUENCE_MAX, number: SEQUENCE_MAX, ..header() };
+    assert_eq!(parsed(last), Ok(last));
+    let beyond = SEQUENCE_MAX + 1;
+    for impossible in [
+        Header { start_after: beyond, ..header() },
+        Header { number: beyond, ..header() },
+        Header { data_through: 42, ..header() },
+    ] {
+        assert!(matches!(parsed(impossible), Err(NoHeader::Damaged(_))), "{impossible:?}");
+    }
+    for (sequence, is_read) in [(SEQUENCE_MAX, true), (beyond, false)] {
+        let mut out = Encoder::new();
+        Frame { sequence, file_id: ID, durable_through: 0, payload: b"x" }.encode(&mut out);
+        assert_eq!(Frame::parse(out.as_slice(), Some(ID)).is_some(), is_read, "{sequence}");
+    }
 }
 
 #[test]
