@@ -4,8 +4,6 @@
 //! tagus-fuzz` tries others, and more. An input that fails is kept in a file whose name is printed;
 //! put it into `fuzz/corpora/TARGET` once what it found is mended.
 
-#![expect(clippy::disallowed_methods, reason = "inputs lie on the real disk")]
-
 mod support;
 
 use std::fs;

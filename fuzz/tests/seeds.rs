@@ -1,8 +1,6 @@
 //! Writes the first inputs of each target: what Tagus itself writes. Those that fuzzing found lie
 //! beside them and are not touched.
 
-#![expect(clippy::disallowed_methods, reason = "inputs lie on the real disk")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
