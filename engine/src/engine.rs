@@ -344,6 +344,14 @@ impl Published {
         self.base.deletes.len() + self.generations().map(|generation| generation.deletes().len()).sum::<usize>()
     }
 
+    /// The time of a tag's newest sample, where it is not deleted.
+    pub fn newest_time(&self, tag: TagId) -> Option<i64> {
+        match self.newest(tag) {
+            Newest::Row(row) => Some(row.time),
+            Newest::None | Newest::Deleted(_) => None,
+        }
+    }
+
     /// The deletes that count for readers.
     fn deletes(&self) -> Deletes {
         let newer = self.generations().flat_map(|generation| generation.deletes());
@@ -496,7 +504,7 @@ impl Shared {
             return Err(no_room("the disk has no room for what a flush would write"));
         }
         let health = self.health.read();
-        let fits = memory < self.config.memory_budget / 2
+        let fits = memory < self.config.memory_budget / 8 * 3
             && log_bytes <= log_bytes_max
             && !health.log_full
             && room == DiskRoom::Enough;

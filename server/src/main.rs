@@ -7,16 +7,12 @@ mod flight;
 mod grpc;
 mod http;
 mod limits;
+mod memory;
 mod metrics;
 mod query;
 mod serve;
 
 use std::process::ExitCode;
-
-/// Memtables of many tags are many small pieces that are given back at once; the system's allocator
-/// keeps most of them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match cli::parse_or_exit() {

@@ -168,7 +168,9 @@ impl Shared {
         let memtable = &generation.memtable;
         let deletes = generation.deletes();
         let deletes_file = self.list_deletes(before, &deletes)?;
-        let (mut newest, newest_gone) = self.newest_after(generation, before, &deletes);
+        // What could not be read now, such as for want of handles, is read by the next try.
+        let found = self.newest_after(generation, before, &deletes);
+        let (mut newest, newest_gone) = found.map_err(|error| error.with_kind(ErrorKind::Exhausted))?;
         newest.extend(memtable.tags().into_iter().filter_map(|tag| {
             let row = memtable.newest(tag)?;
             before.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
@@ -218,7 +220,7 @@ impl Shared {
         generation: &Generation,
         before: &ManifestState,
         deletes: &[Arc<Delete>],
-    ) -> (Vec<(TagId, Row)>, Vec<TagId>) {
+    ) -> Result<(Vec<(TagId, Row)>, Vec<TagId>)> {
         let is_gone =
             |tag: &TagId, delete: &Delete| before.newest.get(tag).is_some_and(|row| delete.hides(*tag, row.time));
         let mut tags: Vec<TagId> =
@@ -226,7 +228,7 @@ impl Shared {
         tags.sort_unstable();
         tags.dedup();
         if tags.is_empty() {
-            return (Vec::new(), Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let view = ReadView {
             segments: Arc::clone(&self.published.read().segments),
@@ -235,13 +237,13 @@ impl Shared {
             tags: self.tags.read().clone(),
             manifest: before.number,
         };
-        let newest = view.newest_of(&tags).unwrap_or_else(|_| {
-            // Where a segment cannot be read, only its own tags are without a current value.
-            tags.iter().filter_map(|tag| Some((*tag, view.newest_at(*tag, i64::MAX).ok()??))).collect()
-        });
+        let newest = match view.newest_of(&tags) {
+            Err(error) if error.kind() == ErrorKind::Damaged => readable(&view, &tags)?,
+            newest => newest?,
+        };
         let found: BTreeSet<TagId> = newest.iter().map(|(tag, _)| *tag).collect();
         tags.retain(|tag| !found.contains(tag));
-        (newest, tags)
+        Ok((newest, tags))
     }
 
     fn write_segment(&self, generation: &Generation, id: u64) -> Result<Option<SegmentMeta>> {
@@ -330,6 +332,19 @@ impl Shared {
             age: self.config.flush_age,
         }
     }
+}
+
+/// The newest samples of those tags whose segments can be read: the others are without one.
+fn readable(view: &ReadView, tags: &[TagId]) -> Result<Vec<(TagId, Row)>> {
+    let mut newest = Vec::new();
+    for tag in tags {
+        match view.newest_at(*tag, i64::MAX) {
+            Ok(row) => newest.extend(row.map(|row| (*tag, row))),
+            Err(error) if error.kind() == ErrorKind::Damaged => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(newest)
 }
 
 /// Sources beyond the bound that were idle for longest, by name.

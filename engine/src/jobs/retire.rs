@@ -11,7 +11,6 @@ use crate::engine::Shared;
 use crate::error::Result;
 use crate::planner::{Expiry, expiries};
 use crate::scan::{ScanRequest, TagSelection};
-use crate::tag::TagId;
 
 const HOUR: u64 = 3_600_000_000_000;
 const DAY: u64 = 24 * HOUR;
@@ -73,13 +72,11 @@ impl Shared {
     fn newest_time(&self) -> Option<i64> {
         let tags = self.tags.read().clone();
         let published = self.published.read().clone();
-        let counts = |tag: TagId| tags.get(tag).is_some_and(|tag| !tag.spec.future);
-        let flushed = published.base.newest.iter().filter(|(tag, _)| counts(**tag)).map(|(_, row)| row.time);
-        let memtables = published.memtables().flat_map(|memtable| {
-            let times = memtable.tags().into_iter().filter(|tag| counts(*tag));
-            times.filter_map(|tag| Some(memtable.newest(tag)?.time)).collect::<Vec<_>>()
-        });
-        flushed.chain(memtables).max()
+        let mut newest = None;
+        for tag in tags.iter().filter(|tag| !tag.spec.future) {
+            newest = newest.max(published.newest_time(tag.id));
+        }
+        newest
     }
 
     /// Deletes from the oldest sample on that is left: older segments have nothing of it, and are

@@ -91,14 +91,13 @@ impl Manifest {
             )));
         }
         edit.next_segment_id = edit.next_segment_id.max(self.next_segment_id);
+        let number = self.state.number + 1;
+        let is_snapshot = self.snapshot == 0 || number - self.snapshot >= limits::MANIFEST_EDITS_PER_SNAPSHOT;
+        // Encoded before it is applied: an edit of many tags is not there twice.
+        let encoded = (!is_snapshot).then(|| codec::encode(Kind::Edit, self.archive, number, &edit));
         let mut next = ManifestState::clone(&self.state);
-        next.apply(edit.clone()).map_err(impossible)?;
-        let is_snapshot = self.snapshot == 0 || next.number - self.snapshot >= limits::MANIFEST_EDITS_PER_SNAPSHOT;
-        let bytes = if is_snapshot {
-            codec::encode(Kind::Snapshot, self.archive, next.number, &next.as_edit())
-        } else {
-            codec::encode(Kind::Edit, self.archive, next.number, &edit)
-        };
+        next.apply(edit).map_err(impossible)?;
+        let bytes = encoded.unwrap_or_else(|| codec::encode(Kind::Snapshot, self.archive, number, &next.as_edit()));
         check_length(bytes.len())?;
         if let Err(error) = self.write(next.number, &bytes) {
             if error.kind() != ErrorKind::Exhausted {

@@ -19,7 +19,7 @@ use crate::sample::Rows;
 use crate::{Error, Result};
 
 /// What one request asks the disk for at most, unless a single page is larger.
-const BATCH_BYTES_MAX: u64 = 4 << 20;
+const BATCH_BYTES_MAX: u64 = 1 << 20;
 /// Pages of the first request and of any later one, at most: each asks for twice as many as the
 /// one before, so that whoever wants few rows does not wait for many.
 const BATCH_PAGES_FIRST: usize = 2;

@@ -86,6 +86,7 @@ where
     let metrics = Metrics::new(&mut registry);
     let door = Door::new(registry);
     let (stop, stopping) = watch::channel(false);
+    tokio::spawn(crate::memory::give_back());
     // HTTP answers from the first moment, so that a long replay can be told from a dead server.
     let http = tokio::spawn(doors::http(http, door.routes(), stopping.clone()));
     let budget = config.memory_budget.unwrap_or_else(default_budget);
