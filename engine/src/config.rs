@@ -6,7 +6,7 @@ use crate::limits;
 /// Settings of an engine. None of them affects the format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Bytes of memory to live within. A memtable is flushed at a quarter of it; at three eighths of it in
+    /// Bytes of memory to live within. A memtable is flushed at a quarter of it; at five sixteenths of it in
     /// memtables, and at a sixteenth in frames that wait for the log, writers wait. Footers of segments
     /// have a sixteenth. The rest is for who embeds the engine.
     pub memory_budget: usize,

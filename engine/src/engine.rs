@@ -24,7 +24,6 @@ use crate::ingest::Sources;
 use crate::jobs::Turns;
 use crate::limits;
 use crate::manifest::{ListFile, Manifest, ManifestState, SourceState};
-use crate::memtable::Memtable;
 use crate::planner::{self, DiskRoom};
 use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
@@ -334,11 +333,6 @@ impl Published {
         })
     }
 
-    /// All memtables, oldest first.
-    pub fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
-        self.generations().map(|generation| &generation.memtable)
-    }
-
     /// Deletes that segments may still need.
     pub fn waiting_deletes(&self) -> usize {
         self.base.deletes.len() + self.generations().map(|generation| generation.deletes().len()).sum::<usize>()
@@ -504,7 +498,7 @@ impl Shared {
             return Err(no_room("the disk has no room for what a flush would write"));
         }
         let health = self.health.read();
-        let fits = memory < self.config.memory_budget / 8 * 3
+        let fits = memory < self.config.memory_budget / 16 * 5
             && log_bytes <= log_bytes_max
             && !health.log_full
             && room == DiskRoom::Enough;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 /// How often the resident memory is looked at.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(200);
 /// Growth of the resident memory after which free memory is given back, in bytes.
-const STEP: u64 = 32 << 20;
+const STEP: u64 = 16 << 20;
 
 /// Looks after the memory of this process until the runtime ends.
 pub async fn give_back() {
