@@ -47,6 +47,9 @@ class Memory(threading.Thread):
                 status = self.path.read_text()
             except OSError:
                 return
+            if "RssAnon" not in status:
+                # The process has ended, as one does that its control group kills.
+                return
             anonymous, whole = (int(re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[1]) / 1024 for name in ("RssAnon", "VmRSS"))
             if anonymous > self.most:
                 self.most, self.when = anonymous, time.monotonic() - began

@@ -29,6 +29,9 @@ use crate::tag_table::TagTable;
 /// The level of compression at flush: speed counts, merges compress again.
 const ZSTD_LEVEL: i32 = 1;
 
+/// The newest samples of some tags.
+type Newest = Vec<(TagId, Row)>;
+
 /// The tags as an edit names them.
 struct ChangedTags {
     tags: Arc<TagTable>,
@@ -220,7 +223,7 @@ impl Shared {
         generation: &Generation,
         before: &ManifestState,
         deletes: &[Arc<Delete>],
-    ) -> Result<(Vec<(TagId, Row)>, Vec<TagId>)> {
+    ) -> Result<(Newest, Vec<TagId>)> {
         let is_gone =
             |tag: &TagId, delete: &Delete| before.newest.get(tag).is_some_and(|row| delete.hides(*tag, row.time));
         let mut tags: Vec<TagId> =
@@ -335,8 +338,8 @@ impl Shared {
 }
 
 /// The newest samples of those tags whose segments can be read: the others are without one.
-fn readable(view: &ReadView, tags: &[TagId]) -> Result<Vec<(TagId, Row)>> {
-    let mut newest = Vec::new();
+fn readable(view: &ReadView, tags: &[TagId]) -> Result<Newest> {
+    let mut newest = Newest::new();
     for tag in tags {
         match view.newest_at(*tag, i64::MAX) {
             Ok(row) => newest.extend(row.map(|row| (*tag, row))),
