@@ -258,7 +258,7 @@ impl Life {
     /// The next value of a tag: a walk in hundredths; every tenth tag stands mostly still.
     fn step(&mut self, tag: u32) -> f64 {
         let value = &mut self.values[tag as usize - 1];
-        let moves = tag % 10 != 0 || self.random.below(100) == 0;
+        let moves = !tag.is_multiple_of(10) || self.random.below(100) == 0;
         if moves {
             *value += self.random.below(21) as i32 - 10;
         }
@@ -298,7 +298,7 @@ impl Life {
 
     /// When a tag is sampled in a scan: scans jitter by up to 20 ms, as gateways do.
     fn time_of(&self, tag: u32, scan: i64) -> i64 {
-        let mixed = (u64::from(tag) << 32 ^ scan.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = ((u64::from(tag) << 32) ^ scan.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.start + scan * self.period() + ((mixed >> 32) % 20 * 1_000_000).cast_signed()
     }
 

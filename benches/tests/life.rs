@@ -1,7 +1,5 @@
 //! A short life, so that the benchmark cannot rot, and what it must keep to.
 
-#![expect(clippy::unwrap_used, reason = "a call that fails is a failed test")]
-
 use std::sync::Arc;
 
 use tagus_benches::life::{Life, Options};

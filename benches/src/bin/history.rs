@@ -83,6 +83,6 @@ async fn write(writer: Writer, options: &Options, began: Instant) -> Result<Coun
 /// What a tag says at a step of time: a number of one decimal that holds for 16 to 80 steps.
 fn value(tag: i64, step: i64) -> f64 {
     let held = 16 + tag % 64;
-    let mixed = (tag << 40 ^ (step + tag * 7) / held).cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = ((tag << 40) ^ ((step + tag * 7) / held)).cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 52) as f64 / 10.0
 }
