@@ -94,7 +94,7 @@ impl<'a> Replayer<'a> {
         let (mut tags, mut rows, mut coerced) = (Vec::new(), Rows::default(), Vec::new());
         for i in (0..block.rows.len()).filter(|i| !self.unknown.contains(&block.tag(*i))) {
             tags.push(block.tag(i));
-            rows.append(&block.rows, i);
+            rows.push(block.rows.times[i], &block.rows.cell(i));
             coerced.extend(block.coerced.get(i));
         }
         FrameBlock { tags: BlockTags::Each(tags), rows, coerced }

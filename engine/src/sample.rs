@@ -99,39 +99,14 @@ impl Rows {
         push_lazily(&mut self.texts, before, cell.text.clone(), None);
     }
 
-    /// Appends sample `i` of `other`; the caller keeps the order. Answers by how many bytes the
-    /// columns grew: they grow by leaps, and the first status or text of a run makes room for those
-    /// of all before it.
-    pub fn append(&mut self, other: &Rows, i: usize) -> usize {
-        let before = self.times.len();
-        let bytes = self.column_bytes();
-        self.times.push(other.times[i]);
-        self.values.push(other.values[i]);
-        if other.present.is_empty() && other.statuses.is_empty() && other.texts.is_empty() && self.is_plain() {
-            return self.column_bytes() - bytes;
-        }
-        push_lazily(&mut self.present, before, other.value(i).is_some(), true);
-        push_lazily(&mut self.statuses, before, other.status(i).0, 0);
-        push_lazily(&mut self.texts, before, other.text(i).cloned(), None);
-        self.column_bytes() - bytes
-    }
-
-    /// Bytes that the columns take with the room that they hold in reserve, the letters of texts
-    /// apart.
-    pub fn column_bytes(&self) -> usize {
+    /// Bytes that the samples take, with the room that columns hold in reserve, and texts.
+    pub fn memory(&self) -> usize {
         let plain = (self.times.capacity() + self.values.capacity()) * size_of::<u64>();
         let (statuses, texts) = (self.statuses.capacity(), self.texts.capacity());
-        plain + self.present.capacity() + statuses * size_of::<u32>() + texts * size_of::<Option<Arc<str>>>()
-    }
-
-    /// Bytes that the samples take, texts included.
-    pub fn memory(&self) -> usize {
-        self.column_bytes() + self.texts.iter().map(|text| text_bytes(text.as_ref())).sum::<usize>()
-    }
-
-    /// Whether every sample has a value, a Good status and no text, as far as the columns show.
-    fn is_plain(&self) -> bool {
-        self.present.is_empty() && self.statuses.is_empty() && self.texts.is_empty()
+        let columns = plain + self.present.capacity() + statuses * size_of::<u32>();
+        let texts = texts * size_of::<Option<Arc<str>>>()
+            + self.texts.iter().map(|text| text_bytes(text.as_ref())).sum::<usize>();
+        columns + texts
     }
 
     /// Appends a sample that has a value and no text; the caller keeps the order.
@@ -156,7 +131,8 @@ impl Rows {
     }
 
     /// Replaces all of sample `i` but its time.
-    pub fn set(&mut self, i: usize, cell: &Cell) {
+    #[cfg(test)]
+    pub(crate) fn set(&mut self, i: usize, cell: &Cell) {
         let len = self.times.len();
         self.values[i] = cell.value.unwrap_or(0);
         set_lazily(&mut self.present, len, i, cell.value.is_some(), true);
@@ -175,7 +151,7 @@ impl Rows {
 }
 
 /// A lazy column is empty while every entry is the default; this appends one entry to it.
-fn push_lazily<T: Clone + PartialEq>(column: &mut Vec<T>, len: usize, value: T, default: T) {
+pub(crate) fn push_lazily<T: Clone + PartialEq>(column: &mut Vec<T>, len: usize, value: T, default: T) {
     if column.is_empty() {
         if value == default {
             return;
@@ -185,7 +161,7 @@ fn push_lazily<T: Clone + PartialEq>(column: &mut Vec<T>, len: usize, value: T, 
     column.push(value);
 }
 
-fn extend_lazily<T: Clone>(column: &mut Vec<T>, len: usize, added: usize, values: Option<&[T]>, default: T) {
+pub(crate) fn extend_lazily<T: Clone>(column: &mut Vec<T>, len: usize, added: usize, values: Option<&[T]>, default: T) {
     match values {
         Some(values) if !values.is_empty() => {
             if column.is_empty() {
@@ -198,7 +174,7 @@ fn extend_lazily<T: Clone>(column: &mut Vec<T>, len: usize, added: usize, values
     }
 }
 
-fn set_lazily<T: Clone + PartialEq>(column: &mut Vec<T>, len: usize, i: usize, value: T, default: T) {
+pub(crate) fn set_lazily<T: Clone + PartialEq>(column: &mut Vec<T>, len: usize, i: usize, value: T, default: T) {
     if column.is_empty() {
         if value == default {
             return;

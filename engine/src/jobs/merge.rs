@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::delete::Deletes;
+use crate::delete::{Delete, Deletes};
 use crate::engine::{Published, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Edit, ManifestState};
@@ -16,6 +16,17 @@ use crate::tag::TagId;
 
 /// The level of compression of merged segments: they are read more often than written.
 const ZSTD_LEVEL: i32 = 3;
+
+/// What a merge works on. It lasts for minutes and must hold no memtable: those are freed as they
+/// are flushed.
+pub(super) struct Ground {
+    pub segments: Arc<[Arc<Segment>]>,
+    /// What the manifest says of them.
+    metas: Vec<SegmentMeta>,
+    pub deletes: Vec<Arc<Delete>>,
+    /// How far the log was in segments then.
+    pub log_position: u64,
+}
 
 impl Shared {
     /// Does the next merge if one is worth it; with `all`, if it leaves fewer runs. Says whether it
@@ -29,30 +40,40 @@ impl Shared {
         if let Some(error) = self.latched() {
             return Err(error);
         }
-        let published = self.published.read().clone();
-        let (base, now) = (&published.base, self.env.clock.now());
+        let (ground, now) = (self.ground(), self.env.clock.now());
         // Work that needs a damaged segment would fail again and again.
         let unusable = self.archive.damages().ids();
-        if let Some(id) = next_purge(&base.segments, &unusable, &base.deletes, now, all) {
-            return self.purge(&published, id);
+        if let Some(id) = next_purge(&ground.metas, &unusable, &ground.deletes, now, all) {
+            return self.purge(&ground, id);
         }
-        let Some(plan) = next_merge(&base.segments, &unusable, now, all) else { return Ok(false) };
+        let Some(plan) = next_merge(&ground.metas, &unusable, now, all) else { return Ok(false) };
         let inputs: Vec<Arc<Segment>> =
-            published.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
-        self.rewrite(&published.base, &inputs, &plan.windows)
+            ground.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
+        self.rewrite(&ground, &inputs, &plan.windows)
+    }
+
+    fn ground(&self) -> Ground {
+        let published = self.published.read();
+        let base = &published.base;
+        Ground {
+            segments: Arc::clone(&published.segments),
+            metas: base.segments.clone(),
+            deletes: base.deletes.clone(),
+            log_position: base.log_position,
+        }
     }
 
     /// Puts segments of these windows in the place of `inputs`, without the rows that the deletes of
-    /// `base` take away. Says whether all of it was done.
+    /// `ground` take away. Says whether all of it was done.
     pub(super) fn rewrite(
         &self,
-        base: &ManifestState,
+        ground: &Ground,
         inputs: &[Arc<Segment>],
         windows: &[RangeInclusive<i64>],
     ) -> Result<bool> {
         self.check_room(inputs)?;
         let mut written = Vec::new();
-        let done = self.write_merged(base, inputs, windows, &mut written);
+        let done = self.write_merged(ground, inputs, windows, &mut written);
         if !matches!(done, Ok(true)) {
             self.discard_all(&written);
             return done;
@@ -90,21 +111,21 @@ impl Shared {
     /// it was done.
     fn write_merged(
         &self,
-        base: &ManifestState,
+        ground: &Ground,
         inputs: &[Arc<Segment>],
         windows: &[RangeInclusive<i64>],
         written: &mut Vec<SegmentMeta>,
     ) -> Result<bool> {
         let tags = self.tags.read().clone();
         // Deletes that the manifest does not have yet stay for the frames that replay may bring again.
-        let deletes = Deletes::of(base.deletes.clone());
+        let deletes = Deletes::of(ground.deletes.clone());
         let view = ReadView { segments: inputs.into(), memtables: Vec::new(), deletes, tags, manifest: 0 };
         for window in windows {
             let request =
                 ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::All) };
             let spec = view.plan(&request, 1)?;
             let mut run =
-                RunWriter { shared: self, inputs, deleted_through: base.log_position, open: None, last_tag: None };
+                RunWriter { shared: self, inputs, deleted_through: ground.log_position, open: None, last_tag: None };
             for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default()))? {
                 if self.turns.stopping.load(Relaxed) {
                     return Ok(false);
@@ -126,23 +147,24 @@ impl Shared {
 
     /// Names the new segments in place of the inputs.
     fn replace(&self, inputs: &[Arc<Segment>], written: &[SegmentMeta]) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        let state = manifest.state();
-        let number = state.number;
-        let edit = Edit {
-            log_position: state.log_position,
-            next_segment_id: state.next_segment_id,
-            added: written.to_vec(),
-            removed: inputs.iter().map(|s| s.meta().id).collect(),
-            ..Edit::default()
-        };
-        let state = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
-        self.publish_merged(inputs, written, state);
-        drop(manifest);
+        let removed = inputs.iter().map(|s| s.meta().id).collect();
+        self.edit_segments(Edit { added: written.to_vec(), removed, ..Edit::default() }, |base| {
+            self.publish_merged(inputs, written, base);
+        })?;
         self.counters.merges.fetch_add(1, Relaxed);
         self.counters.merged_bytes.fetch_add(written.iter().map(|s| s.bytes).sum(), Relaxed);
         // Each file goes with the last view that reads it.
         inputs.iter().for_each(|segment| segment.retire());
+        Ok(())
+    }
+
+    /// Appends an edit that changes segments alone, and publishes what it makes.
+    pub(super) fn edit_segments(&self, edit: Edit, publish: impl FnOnce(Arc<ManifestState>)) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let before = manifest.state();
+        let (number, log_position) = (before.number, before.log_position);
+        let edit = Edit { log_position, next_segment_id: before.next_segment_id, ..edit };
+        publish(manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?);
         Ok(())
     }
 

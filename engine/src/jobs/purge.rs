@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::merge::Ground;
 use crate::delete::Deletes;
 use crate::engine::{Published, Shared};
 use crate::error::Result;
@@ -15,29 +16,17 @@ const TAGS: u32 = 8192;
 impl Shared {
     /// Takes the deletes of the manifest out of a segment. One of which no row is left goes without
     /// being read; one that has no such row is only marked.
-    pub(super) fn purge(&self, published: &Published, id: u64) -> Result<bool> {
-        let Some(segment) = published.segments.iter().find(|s| s.meta().id == id) else { return Ok(false) };
-        let deletes = Deletes::of(published.base.deletes.clone());
+    pub(super) fn purge(&self, ground: &Ground, id: u64) -> Result<bool> {
+        let Some(segment) = ground.segments.iter().find(|s| s.meta().id == id) else { return Ok(false) };
+        let deletes = Deletes::of(ground.deletes.clone());
         if deletes.take_all_of(segment.meta()) || has_deleted_rows(segment, &deletes)? {
-            return self.rewrite(&published.base, std::slice::from_ref(segment), &[i64::MIN..=i64::MAX]);
+            return self.rewrite(ground, std::slice::from_ref(segment), &[i64::MIN..=i64::MAX]);
         }
-        self.mark_purged(id, published.base.log_position)?;
+        let purged = vec![(id, ground.log_position)];
+        self.edit_segments(Edit { purged, ..Edit::default() }, |base| {
+            self.publish(|now| Published { base, ..Published::clone(now) });
+        })?;
         Ok(true)
-    }
-
-    fn mark_purged(&self, id: u64, through: u64) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        let state = manifest.state();
-        let number = state.number;
-        let edit = Edit {
-            log_position: state.log_position,
-            next_segment_id: state.next_segment_id,
-            purged: vec![(id, through)],
-            ..Edit::default()
-        };
-        let base = manifest.append(number, edit).cloned().inspect_err(|e| self.latch_unless_full(e))?;
-        self.publish(|now| Published { base, ..Published::clone(now) });
-        Ok(())
     }
 }
 

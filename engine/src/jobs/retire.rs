@@ -87,6 +87,7 @@ impl Shared {
         let request = ScanRequest { to: expiry.to, ..ScanRequest::of(tags) };
         let view = self.published.read().view(&self.tags.read());
         let found = view.statistics(&request, Arc::default())?;
+        drop(view);
         let Some(oldest) = found.first_time else { return Ok(false) };
         tracing::info!("retention: {} samples are deleted", found.rows);
         self.write_delete(Cause::Retention, &expiry.tags, oldest, expiry.to)?;

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::delete::{Cause, TagRanges};
-use crate::sample::TEXT_BYTES;
 use crate::status::Status;
 
 fn cell() -> impl Strategy<Value = Cell> {
@@ -77,15 +76,8 @@ proptest! {
 /// What the samples take, counted anew.
 fn recount(memtable: &Memtable) -> usize {
     let inner = memtable.inner.read();
-    let text = |text: &Option<std::sync::Arc<str>>| text.as_ref().map_or(0, |text| text.len() + TEXT_BYTES);
-    let of_run = |run: &Run| {
-        let main = &run.main;
-        let plain = (main.times.capacity() + main.values.capacity()) * 8;
-        let columns = plain + main.present.capacity() + main.statuses.capacity() * 4 + main.texts.capacity() * 16;
-        let late: usize = run.late.values().map(|cell| LATE_BYTES + text(&cell.text)).sum();
-        RUN_BYTES + columns + main.texts.iter().map(text).sum::<usize>() + late
-    };
-    inner.runs.len() * 8 + inner.runs.iter().flatten().map(|run| of_run(run)).sum::<usize>()
+    let pages = inner.pages.iter().flatten().count() * 32 * size_of::<Run>() + inner.pages.len() * 8;
+    inner.arena.recount() + pages + inner.runs().map(|(_, run)| run.rare_recount()).sum::<usize>()
 }
 
 proptest! {
@@ -106,6 +98,32 @@ proptest! {
 }
 
 #[test]
+fn long_runs_lie_in_many_chunks() {
+    let memtable = Memtable::default();
+    let mut rows = Rows::default();
+    (0..200_000).for_each(|i| rows.push(i * 10, &Cell::good(i.cast_unsigned())));
+    for i in 0..200_000 {
+        // The runs of two tags share the slabs.
+        memtable.write(1).put(TagId(1), &rows, i);
+        memtable.write(1).put(TagId(2), &rows, i);
+    }
+    let bytes = memtable.bytes();
+    assert!((16 * 400_000..16 * 600_000).contains(&bytes), "{bytes} bytes");
+    assert_eq!(memtable.rows(TagId(2), 0, i64::MAX), rows);
+    let read = memtable.rows(TagId(1), 5, 1_000_001);
+    assert_eq!((read.times[0], read.times[read.len() - 1], read.len()), (10, 1_000_000, 100_000));
+    // What a delete leaves takes no more room, and the run goes on behind it.
+    memtable.delete(&delete(2, 1, 1000, 1_899_999));
+    assert_eq!(memtable.bytes(), bytes);
+    let left: Vec<i64> = (0..100).chain(190_000..200_000).map(|i| i * 10).collect();
+    assert_eq!(memtable.rows(TagId(1), i64::MIN, i64::MAX).times, left);
+    assert_eq!(memtable.newest(TagId(1)).map(|row| row.time), Some(1_999_990));
+    rows.push(2_000_000, &Cell::good(7));
+    assert_eq!(memtable.write(3).put(TagId(1), &rows, 200_000), Found::Nothing);
+    assert_eq!(memtable.rows(TagId(1), 1_999_990, i64::MAX).values, [199_999, 7]);
+}
+
+#[test]
 fn long_texts_and_high_ids_count() {
     let memtable = Memtable::default();
     let long = Cell { value: None, text: Some("x".repeat(30_000).into()), status: Status::BAD };
@@ -114,5 +132,5 @@ fn long_texts_and_high_ids_count() {
         rows.push(time, &long);
         memtable.write(sequence).put(TagId(100_000), &rows, 0);
     }
-    assert!(memtable.bytes() > 4 * 30_000 + 8 * 100_000, "{} bytes", memtable.bytes());
+    assert!(memtable.bytes() > 4 * 30_000 + 8 * 100_000 / 32, "{} bytes", memtable.bytes());
 }
