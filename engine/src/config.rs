@@ -14,7 +14,9 @@ pub struct Config {
     pub max_future: i64,
     /// Whether a tag that is not declared is created by its first sample.
     pub auto_create: bool,
-    /// Age at which unflushed samples are flushed, in nanoseconds.
+    /// Age at which unflushed samples are flushed, in nanoseconds. Long: the log keeps them safe and
+    /// bounds what a start has to read again, and segments with few samples a tag take five times
+    /// the bytes.
     pub flush_age: u64,
     /// Unflushed log in bytes at most; a flush begins at a third of it. Not below
     /// [`LOG_BYTES_MIN`](crate::limits::LOG_BYTES_MIN).
@@ -69,7 +71,7 @@ impl Default for Config {
             memory_budget: 1 << 30,
             max_future: 3_600_000_000_000,
             auto_create: true,
-            flush_age: 600_000_000_000,
+            flush_age: 86_400_000_000_000,
             log_bytes_max: limits::LOG_BYTES_MAX,
             retention: Vec::new(),
         }

@@ -24,6 +24,7 @@ use crate::ingest::Sources;
 use crate::jobs::Turns;
 use crate::limits;
 use crate::manifest::{ListFile, Manifest, ManifestState, SourceState};
+use crate::memtable::Flushed;
 use crate::planner::{self, DiskRoom};
 use crate::queue::{Done, Queue, Queued, closed};
 use crate::runtime::Runtime;
@@ -210,8 +211,7 @@ impl Engine {
         let Some(tag) = shared.tags.read().get(tag).cloned() else { return Ok(None) };
         let now = shared.env.clock.now();
         let latest = if tag.spec.future { now } else { now.saturating_add(shared.config.max_future) };
-        let published = shared.published.read().clone();
-        match published.newest(tag.id) {
+        match shared.newest(tag.id) {
             Newest::Row(row) if row.time <= latest => Ok(Some(row)),
             Newest::None => Ok(None),
             Newest::Row(_) | Newest::Deleted(_) => self.view().newest_at(tag.id, latest),
@@ -326,24 +326,16 @@ impl Published {
     }
 
     /// A tag's newest sample: later writes of the same time win.
-    fn newest(&self, tag: TagId) -> Newest {
+    fn newest(&self, tag: TagId) -> Result<Newest, Flushed> {
         let flushed = self.base.newest.get(&tag).cloned().map_or(Newest::None, Newest::Row);
-        self.generations().fold(flushed, |before, generation| {
-            before.without(tag, &generation.deletes()).with(generation.memtable.newest(tag))
+        self.generations().try_fold(flushed, |before, generation| {
+            Ok(before.without(tag, &generation.deletes()).with(generation.memtable.newest(tag)?))
         })
     }
 
     /// Deletes that segments may still need.
     pub fn waiting_deletes(&self) -> usize {
         self.base.deletes.len() + self.generations().map(|generation| generation.deletes().len()).sum::<usize>()
-    }
-
-    /// The time of a tag's newest sample, where it is not deleted.
-    pub fn newest_time(&self, tag: TagId) -> Option<i64> {
-        match self.newest(tag) {
-            Newest::Row(row) => Some(row.time),
-            Newest::None | Newest::Deleted(_) => None,
-        }
     }
 
     /// The deletes that count for readers.
@@ -473,6 +465,25 @@ impl Shared {
         self.queue.push(Queued { payload, frame, done }, || self.admit())?;
         self.drain_unthreaded();
         receive.recv().unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// A tag's newest sample.
+    fn newest(&self, tag: TagId) -> Newest {
+        loop {
+            let published = self.published.read().clone();
+            // What was flushed since then is in what is published now.
+            if let Ok(newest) = published.newest(tag) {
+                return newest;
+            }
+        }
+    }
+
+    /// The time of a tag's newest sample, where it is not deleted.
+    pub fn newest_time(&self, tag: TagId) -> Option<i64> {
+        match self.newest(tag) {
+            Newest::Row(row) => Some(row.time),
+            Newest::None | Newest::Deleted(_) => None,
+        }
     }
 
     /// Commits what waits where no thread does.

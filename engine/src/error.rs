@@ -42,7 +42,7 @@ struct Parts {
 }
 
 /// The engine's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error with all its parts; each is a phrase without a full stop.

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::generation::{Generation, joined};
 use crate::limits;
 use crate::manifest::{Edit, ListFile, ManifestState, SourceState};
+use crate::memtable::Flushed;
 use crate::planner::{FlushDue, FlushFacts, FlushLimits, flush_due};
 use crate::sample::Row;
 use crate::scan::ReadView;
@@ -97,7 +98,8 @@ impl Shared {
             return;
         }
         let memtable = &active.memtable;
-        let newest = memtable.tags().into_iter().filter_map(|tag| Some((tag, memtable.extent(tag)?.last_time)));
+        let newest = unflushed(memtable.tags()).into_iter();
+        let newest = newest.filter_map(|tag| Some((tag, unflushed(memtable.extent(tag))?.last_time)));
         fold_newest(&mut committer.older_newest, newest);
         active.freeze(committer.last_sequence());
         let next = Arc::default();
@@ -174,8 +176,8 @@ impl Shared {
         // What could not be read now, such as for want of handles, is read by the next try.
         let found = self.newest_after(generation, before, &deletes);
         let (mut newest, newest_gone) = found.map_err(|error| error.with_kind(ErrorKind::Exhausted))?;
-        newest.extend(memtable.tags().into_iter().filter_map(|tag| {
-            let row = memtable.newest(tag)?;
+        newest.extend(unflushed(memtable.tags()).into_iter().filter_map(|tag| {
+            let row = unflushed(memtable.newest(tag))?;
             before.newest.get(&tag).is_none_or(|before| before.time <= row.time).then_some((tag, row))
         }));
         let sources: Vec<(Arc<str>, SourceState)> = generation
@@ -262,12 +264,12 @@ impl Shared {
         let plan = NewSegment { id, name, first_sequence, last_sequence, deleted_through, zstd_level: ZSTD_LEVEL };
         let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
         let tags = self.tags.read().clone();
-        for tag in memtable.tags() {
+        for tag in unflushed(memtable.tags()) {
             let kind = tags
                 .get(tag)
                 .map(|t| t.spec.tag_type)
                 .expect("frames name only tags that stand before them in the log");
-            writer.write(tag, kind, &memtable.rows(tag, i64::MIN, i64::MAX))?;
+            writer.write(tag, kind, &unflushed(memtable.rows(tag)))?;
         }
         let meta = writer.finish()?;
         // A directory that could not be synced is not synced again, whatever the reason.
@@ -287,11 +289,16 @@ impl Shared {
     fn publish_flushed(&self, generation: &Arc<Generation>, segment: Option<SegmentMeta>, base: Arc<ManifestState>) {
         let new = segment.map(|meta| self.archive.segment(meta));
         self.publish(|now| {
-            let mut segments: Vec<_> = now.segments.iter().cloned().chain(new).collect();
+            let mut segments: Vec<_> = now.segments.iter().chain(&new).cloned().collect();
             segments.sort_by_key(|s| (s.meta().last_sequence, s.meta().id));
             let frozen = now.frozen.iter().filter(|g| !Arc::ptr_eq(g, generation)).cloned().collect();
             Published { segments: segments.into(), frozen, active: Arc::clone(&now.active), base }
         });
+        // Only now: who looks for a sample where it was and is told that it has moved finds it in
+        // what is published.
+        if let Some(segment) = new {
+            generation.memtable.hand_over(segment);
+        }
     }
 
     /// Lets the log use files again whose frames are all in segments.
@@ -335,6 +342,11 @@ impl Shared {
             age: self.config.flush_age,
         }
     }
+}
+
+/// What a memtable says that is not flushed yet.
+fn unflushed<T>(answer: std::result::Result<T, Flushed>) -> T {
+    answer.expect("a memtable is flushed once")
 }
 
 /// The newest samples of those tags whose segments can be read: the others are without one.

@@ -30,7 +30,7 @@ impl Shared {
         if self.config.retention.is_empty() || self.latched().is_some() || !self.look() {
             return Ok(false);
         }
-        let Some(newest) = self.newest_time() else { return Ok(false) };
+        let Some(newest) = self.newest_of_all() else { return Ok(false) };
         let now = newest.min(self.env.clock.now());
         let tags = self.tags.read().clone();
         let mut any = false;
@@ -69,12 +69,11 @@ impl Shared {
     }
 
     /// The time of the newest sample of all tags that do not lie in the future.
-    fn newest_time(&self) -> Option<i64> {
+    fn newest_of_all(&self) -> Option<i64> {
         let tags = self.tags.read().clone();
-        let published = self.published.read().clone();
         let mut newest = None;
         for tag in tags.iter().filter(|tag| !tag.spec.future) {
-            newest = newest.max(published.newest_time(tag.id));
+            newest = newest.max(self.newest_time(tag.id));
         }
         newest
     }

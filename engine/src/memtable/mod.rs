@@ -2,15 +2,23 @@
 //!
 //! Each tag has a run. One lock guards all: the commit thread takes it once a frame, readers take it
 //! to copy one tag's samples.
+//!
+//! Once it is flushed, a memtable lets its samples go, whoever still reads it: a query may last for
+//! minutes, in which a busy plant fills memory many times. Readers then go on in its segment, which
+//! holds the same.
 
 mod arena;
 mod rare;
 mod run;
 
-use parking_lot::RwLock;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::delete::Delete;
 use crate::sample::{Cell, Row, Rows};
+use crate::segment::Segment;
 use crate::tag::TagId;
 use arena::Arena;
 use run::Run;
@@ -21,8 +29,13 @@ pub struct Memtable {
     inner: RwLock<Inner>,
 }
 
+/// The samples are in this segment by now.
+#[derive(Clone)]
+pub struct Flushed(pub Arc<Segment>);
+
 #[derive(Default)]
 struct Inner {
+    flushed: Option<Arc<Segment>>,
     first_sequence: u64,
     last_sequence: u64,
     arena: Arena,
@@ -78,46 +91,70 @@ impl Memtable {
     }
 
     /// The tags that have samples here, ascending.
-    pub fn tags(&self) -> Vec<TagId> {
-        let inner = self.inner.read();
-        inner.runs().filter(|(_, run)| !run.is_empty()).map(|(tag, _)| tag).collect()
+    ///
+    /// # Errors
+    /// As for all that asks for samples: where they are once they are flushed.
+    pub fn tags(&self) -> Result<Vec<TagId>, Flushed> {
+        Ok(self.held()?.runs().filter(|(_, run)| !run.is_empty()).map(|(tag, _)| tag).collect())
     }
 
     /// How many samples of a tag there are, and when.
-    pub fn extent(&self, tag: TagId) -> Option<Extent> {
-        self.inner.read().run(tag).map(Run::extent)
+    pub fn extent(&self, tag: TagId) -> Result<Option<Extent>, Flushed> {
+        Ok(self.held()?.run(tag).map(Run::extent))
     }
 
-    /// A tag's samples from `from` to `to`, both included.
-    pub fn rows(&self, tag: TagId, from: i64, to: i64) -> Rows {
-        let inner = self.inner.read();
-        inner.run(tag).map_or_else(Rows::default, |run| run.view(&inner.arena).rows(from, to))
+    /// A tag's samples, all of them.
+    pub fn rows(&self, tag: TagId) -> Result<Rows, Flushed> {
+        self.some_rows(tag, i64::MIN, i64::MAX, usize::MAX, End::First)
     }
 
-    /// The first samples of [`Memtable::rows`], at most `max`, or the last of them; ascending in
-    /// either case. Fewer than `max` are all. The lock, for which writers wait, is held while they
-    /// are copied.
-    pub fn some_rows(&self, tag: TagId, from: i64, to: i64, max: usize, end: End) -> Rows {
-        let inner = self.inner.read();
-        let Some(run) = inner.run(tag) else { return Rows::default() };
-        match end {
-            End::First => run.view(&inner.arena).first_rows(from, to, max),
-            End::Last => run.view(&inner.arena).last_rows(from, to, max),
-        }
+    /// A tag's first samples from `from` to `to`, both included, at most `max`, or the last of them;
+    /// ascending in either case. Fewer than `max` are all. The lock, for which writers wait, is held
+    /// while they are copied.
+    pub fn some_rows(&self, tag: TagId, from: i64, to: i64, max: usize, end: End) -> Result<Rows, Flushed> {
+        let inner = self.held()?;
+        let Some(run) = inner.run(tag) else { return Ok(Rows::default()) };
+        let view = run.view(&inner.arena);
+        Ok(match end {
+            End::First => view.first_rows(from, to, max),
+            End::Last => view.last_rows(from, to, max),
+        })
     }
 
     /// What a tag's samples at `times` say; None where there is none.
-    pub fn cells_at(&self, tag: TagId, times: impl Iterator<Item = i64>) -> Vec<Option<Cell>> {
-        let inner = self.inner.read();
-        let Some(run) = inner.run(tag) else { return times.map(|_| None).collect() };
+    pub fn cells_at(&self, tag: TagId, times: impl Iterator<Item = i64>) -> Result<Vec<Option<Cell>>, Flushed> {
+        let inner = self.held()?;
+        let Some(run) = inner.run(tag) else { return Ok(times.map(|_| None).collect()) };
         let view = run.view(&inner.arena);
-        times.map(|time| view.cell_at(time)).collect()
+        Ok(times.map(|time| view.cell_at(time)).collect())
     }
 
     /// A tag's newest sample.
-    pub fn newest(&self, tag: TagId) -> Option<Row> {
+    pub fn newest(&self, tag: TagId) -> Result<Option<Row>, Flushed> {
+        let inner = self.held()?;
+        Ok(inner.run(tag).and_then(|run| run.view(&inner.arena).newest()))
+    }
+
+    /// Where the samples are, if they are flushed.
+    pub fn flushed(&self) -> Option<Arc<Segment>> {
+        self.inner.read().flushed.clone()
+    }
+
+    fn held(&self) -> Result<RwLockReadGuard<'_, Inner>, Flushed> {
         let inner = self.inner.read();
-        inner.run(tag)?.view(&inner.arena).newest()
+        match &inner.flushed {
+            Some(segment) => Err(Flushed(Arc::clone(segment))),
+            None => Ok(inner),
+        }
+    }
+
+    /// Lets the samples go: they are in `segment`, which new readers find without this memtable.
+    pub(crate) fn hand_over(&self, segment: Arc<Segment>) {
+        let mut inner = self.inner.write();
+        let (arena, pages) = (std::mem::take(&mut inner.arena), std::mem::take(&mut inner.pages));
+        (inner.flushed, inner.bytes) = (Some(segment), 0);
+        drop(inner);
+        drop((arena, pages));
     }
 
     /// The number of samples.
@@ -151,6 +188,12 @@ impl Memtable {
         }
         inner.last_sequence = sequence;
         MemtableWriter(inner)
+    }
+}
+
+impl fmt::Debug for Flushed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the samples are in segment {}", self.0.meta().name)
     }
 }
 

@@ -185,11 +185,6 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The samples from `from` to `to`.
-    pub fn rows(&self, from: i64, to: i64) -> Rows {
-        self.first_rows(from, to, usize::MAX)
-    }
-
     /// The first `max` samples from `from` to `to`.
     pub fn first_rows(&self, from: i64, to: i64, max: usize) -> Rows {
         let mut out = Rows::default();
@@ -213,7 +208,7 @@ impl View<'_> {
 
     /// The last `max` samples from `from` to `to`.
     pub fn last_rows(&self, from: i64, to: i64, max: usize) -> Rows {
-        self.rows(self.start_of_last(from, to, max), to)
+        self.first_rows(self.start_of_last(from, to, max), to, usize::MAX)
     }
 
     /// From when on the last `max` samples from `from` to `to` are.

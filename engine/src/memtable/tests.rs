@@ -51,23 +51,23 @@ proptest! {
         for tag in 1..4 {
             let all: Vec<(i64, Cell)> = model.range((tag, i64::MIN)..=(tag, i64::MAX)).map(|(k, c)| (k.1, c.clone())).collect();
             let expected: Vec<(i64, Cell)> = all.iter().filter(|(t, _)| (from..=to).contains(t)).cloned().collect();
-            let rows = memtable.rows(TagId(tag), from, to);
+            let rows = memtable.some_rows(TagId(tag), from, to, usize::MAX, End::First).unwrap();
             let read: Vec<(i64, Cell)> = (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect();
             prop_assert_eq!(&read, &expected);
             for max in [1, 3, 7, 100] {
                 let some = |end: End| {
-                    let rows = memtable.some_rows(TagId(tag), from, to, max, end);
+                    let rows = memtable.some_rows(TagId(tag), from, to, max, end).unwrap();
                     (0..rows.len()).map(|i| (rows.times[i], rows.cell(i))).collect::<Vec<_>>()
                 };
                 prop_assert_eq!(some(End::First), expected.iter().take(max).cloned().collect::<Vec<_>>());
                 prop_assert_eq!(some(End::Last), expected[expected.len().saturating_sub(max)..].to_vec());
             }
             let cells: Vec<Option<Cell>> = (from..=to).map(|time| model.get(&(tag, time)).cloned()).collect();
-            prop_assert_eq!(memtable.cells_at(TagId(tag), from..=to), cells);
-            let extent = memtable.extent(TagId(tag));
+            prop_assert_eq!(memtable.cells_at(TagId(tag), from..=to).unwrap(), cells);
+            let extent = memtable.extent(TagId(tag)).unwrap();
             prop_assert_eq!(extent.map(|e| (e.rows, e.first_time, e.last_time)),
                 all.first().map(|first| (all.len() as u64, first.0, all[all.len() - 1].0)));
-            prop_assert_eq!(memtable.newest(TagId(tag)).map(|r| (r.time, r.cell)), all.last().cloned());
+            prop_assert_eq!(memtable.newest(TagId(tag)).unwrap().map(|r| (r.time, r.cell)), all.last().cloned());
         }
         prop_assert_eq!(memtable.row_count(), model.len());
     }
@@ -109,18 +109,19 @@ fn long_runs_lie_in_many_chunks() {
     }
     let bytes = memtable.bytes();
     assert!((16 * 400_000..16 * 600_000).contains(&bytes), "{bytes} bytes");
-    assert_eq!(memtable.rows(TagId(2), 0, i64::MAX), rows);
-    let read = memtable.rows(TagId(1), 5, 1_000_001);
+    assert_eq!(memtable.rows(TagId(2)).unwrap(), rows);
+    let read = memtable.some_rows(TagId(1), 5, 1_000_001, usize::MAX, End::First).unwrap();
     assert_eq!((read.times[0], read.times[read.len() - 1], read.len()), (10, 1_000_000, 100_000));
     // What a delete leaves takes no more room, and the run goes on behind it.
     memtable.delete(&delete(2, 1, 1000, 1_899_999));
     assert_eq!(memtable.bytes(), bytes);
     let left: Vec<i64> = (0..100).chain(190_000..200_000).map(|i| i * 10).collect();
-    assert_eq!(memtable.rows(TagId(1), i64::MIN, i64::MAX).times, left);
-    assert_eq!(memtable.newest(TagId(1)).map(|row| row.time), Some(1_999_990));
+    assert_eq!(memtable.rows(TagId(1)).unwrap().times, left);
+    assert_eq!(memtable.newest(TagId(1)).unwrap().map(|row| row.time), Some(1_999_990));
     rows.push(2_000_000, &Cell::good(7));
     assert_eq!(memtable.write(3).put(TagId(1), &rows, 200_000), Found::Nothing);
-    assert_eq!(memtable.rows(TagId(1), 1_999_990, i64::MAX).values, [199_999, 7]);
+    let last = memtable.some_rows(TagId(1), i64::MIN, i64::MAX, 2, End::Last).unwrap();
+    assert_eq!(last.values, [199_999, 7]);
 }
 
 #[test]

@@ -22,10 +22,16 @@ use crate::segment::SegmentMeta;
 
 /// Runs of about one size that are merged at once.
 pub const FAN_IN: usize = 12;
+/// As [`FAN_IN`], in a window that has ended: what comes there is little, and not to be many files.
+const LATE_FAN_IN: usize = 4;
 /// Runs of a window that are left beside each other at most, where they can be merged.
 const RUNS_MAX: usize = 2 * FAN_IN;
-/// Segments that one merge reads at most.
+/// Segments that one merge reads at most, and more where they are small: it holds [`INPUT_BYTES`] of
+/// each, or all of it.
 pub const INPUTS_MAX: usize = 32;
+/// Small segments that one merge reads at most: each is an open file.
+pub const SMALL_INPUTS_MAX: usize = 128;
+const INPUT_BYTES: u64 = 1 << 20;
 /// Bytes that a segment aims at.
 pub const FILE_BYTES: u64 = 1 << 30;
 
@@ -143,7 +149,7 @@ fn closed<'a>(live: Live<'a>, inputs: &[&'a SegmentMeta]) -> Option<Vec<&'a Segm
         let between = |s: &&SegmentMeta| s.last_sequence > first && s.first_sequence < last;
         let missing = |s: &&SegmentMeta| inputs.iter().all(|i| i.id != s.id) && inputs.iter().any(|i| overlap(i, s));
         let more: Vec<&SegmentMeta> = live.segments.iter().filter(between).filter(missing).collect();
-        if inputs.len() + more.len() > INPUTS_MAX || !more.iter().all(|s| live.is_usable(s)) {
+        if !fit(&[&inputs[..], &more[..]].concat()) || !more.iter().all(|s| live.is_usable(s)) {
             return None;
         }
         if more.is_empty() {
@@ -152,6 +158,12 @@ fn closed<'a>(live: Live<'a>, inputs: &[&'a SegmentMeta]) -> Option<Vec<&'a Segm
         }
         inputs.extend(more);
     }
+}
+
+/// Whether one merge can read all of these.
+fn fit(inputs: &[&SegmentMeta]) -> bool {
+    let held: u64 = inputs.iter().map(|s| s.bytes.min(INPUT_BYTES)).sum();
+    inputs.len() <= SMALL_INPUTS_MAX && held <= INPUTS_MAX as u64 * INPUT_BYTES
 }
 
 /// Whether two segments can hold versions of the same row.
@@ -188,11 +200,15 @@ fn within_windows(live: Live<'_>, now: i64, all: bool) -> Option<MergePlan> {
         let total: u64 = runs.iter().map(|run| run.bytes).sum();
         let largest = runs.iter().map(|run| run.bytes).max().unwrap_or(0);
         let window = window(level, start);
-        let worth = has_ended(&window, now) && (total - largest) * WORTH >= largest;
+        let ended = has_ended(&window, now);
+        let worth = ended && (total - largest) * WORTH >= largest;
         let inputs = match all {
             true => newest_runs(live, &runs, runs.len()),
             // Where the largest run cannot take part, what came after it would be worth it for ever.
-            false => worth.then(|| all_runs(live, &runs)).flatten().or_else(|| newest_runs(live, &runs, alike(&runs))),
+            false => worth
+                .then(|| all_runs(live, &runs))
+                .flatten()
+                .or_else(|| newest_runs(live, &runs, alike(&runs, if ended { LATE_FAN_IN } else { FAN_IN }))),
         };
         Some(MergePlan::new(&inputs?, vec![window]))
     })
@@ -209,7 +225,7 @@ fn all_runs<'a>(live: Live<'a>, runs: &[Run<'a>]) -> Option<Vec<&'a SegmentMeta>
 
 /// How many of the newest runs are of about the same size, where they are as many as are merged
 /// at once; else 0. Runs of very different sizes are merged once they are too many all the same.
-fn alike(runs: &[Run<'_>]) -> usize {
+fn alike(runs: &[Run<'_>], fan_in: usize) -> usize {
     let mut largest = 0;
     let mut count = 0;
     for run in runs.iter().rev() {
@@ -220,7 +236,7 @@ fn alike(runs: &[Run<'_>]) -> usize {
         count += 1;
     }
     match count {
-        FAN_IN.. => count,
+        _ if count >= fan_in => count,
         _ if runs.len() > RUNS_MAX => FAN_IN,
         _ => 0,
     }
@@ -254,8 +270,10 @@ fn promoted(live: Live<'_>, now: i64) -> Option<MergePlan> {
         }
         windows.into_iter().find_map(|(start, inputs)| {
             let bytes: u64 = inputs.iter().map(|s| s.bytes).sum();
-            let smaller = inputs.iter().filter(|s| home(s.first_time, s.last_time).is_some_and(|l| l < level)).count();
-            if smaller < 2 || inputs.len() > INPUTS_MAX || bytes > FILE_BYTES {
+            let is_smaller = |s: &&&SegmentMeta| home(s.first_time, s.last_time).is_some_and(|l| l < level);
+            let smaller: Vec<u64> = inputs.iter().filter(is_smaller).map(|s| s.bytes).collect();
+            let worth = smaller.len() >= 2 && smaller.iter().sum::<u64>() * WORTH >= bytes;
+            if !worth || bytes > FILE_BYTES {
                 return None;
             }
             let window = window(level, start);

@@ -8,7 +8,7 @@ use super::spec::{QualitySet, TagSelection};
 use super::{ReadView, ScanCell};
 use crate::delete::Deletes;
 use crate::error::Result;
-use crate::memtable::{Extent, Memtable};
+use crate::memtable::{Extent, Flushed, Memtable};
 use crate::segment::{Segment, TagRun};
 use crate::tag::TagId;
 
@@ -52,9 +52,17 @@ impl TagSource {
         tag: TagId,
         times: (i64, i64),
         deletes: &Deletes,
-    ) -> Vec<TagSource> {
+    ) -> Result<Vec<TagSource>> {
         let rest = deletes.rest(tag, times.0, times.1);
-        rest.into_iter().filter_map(|(from, to)| TagSource::of_memtable(rank, memtable, tag, from, to)).collect()
+        let sources =
+            rest.into_iter().filter_map(|(from, to)| TagSource::of_memtable(rank, memtable, tag, from, to).transpose());
+        match sources.collect() {
+            Ok(sources) => Ok(sources),
+            Err(Flushed(segment)) => {
+                let run = segment.run(tag)?.into_iter();
+                Ok(run.flat_map(|run| TagSource::visible_of_run(rank, &segment, run, times, deletes)).collect())
+            }
+        }
     }
 
     /// A run of a segment; none where it has no row from `from` to `to`.
@@ -73,10 +81,11 @@ impl TagSource {
         tag: TagId,
         from: i64,
         to: i64,
-    ) -> Option<TagSource> {
-        let extent = memtable.extent(tag)?;
+    ) -> Result<Option<TagSource>, Flushed> {
+        let Some(extent) = memtable.extent(tag)? else { return Ok(None) };
         let (first, last) = (extent.first_time, extent.last_time);
-        TagSource::clipped(tag, rank, first, last, from, to, || Origin::Memtable(Arc::clone(memtable), extent))
+        let origin = || Origin::Memtable(Arc::clone(memtable), extent);
+        Ok(TagSource::clipped(tag, rank, first, last, from, to, origin))
     }
 
     fn clipped(
@@ -203,15 +212,14 @@ impl Inventory {
             }
         };
         let all = matches!(tags, Tags::Range(_));
-        let memtables = (view.segments.len()..)
-            .zip(&view.memtables)
-            .map(|(rank, memtable)| InMemory {
-                rank,
-                memtable: Arc::clone(memtable),
-                tags: if all { memtable.tags() } else { Vec::new() },
-                deletes: view.deletes_of_memtable(memtable),
-            })
-            .collect();
+        let in_memory = |(rank, memtable): (usize, &Arc<Memtable>)| InMemory {
+            rank,
+            memtable: Arc::clone(memtable),
+            // Those of a flushed one are not asked for: it is left out below.
+            tags: if all { memtable.tags().unwrap_or_default() } else { Vec::new() },
+            deletes: view.deletes_of_memtable(memtable),
+        };
+        let memtables = (view.segments.len()..).zip(&view.memtables).map(in_memory).collect();
         let with_deletes = |(rank, segment): (usize, Arc<Segment>)| {
             let deletes = view.deletes_of_segment(segment.meta());
             (rank, segment, deletes)
@@ -223,6 +231,7 @@ impl Inventory {
 
     /// The sources of the next tags, by tag and rank; None at the end. May be empty.
     pub(super) fn next(&mut self) -> Result<Option<Vec<TagSource>>> {
+        self.take_flushed();
         let width = self.width;
         self.width = (width * 2).min(self.width_max);
         let mut found = match &mut self.tags {
@@ -248,6 +257,15 @@ impl Inventory {
         Ok(Some(without_idle(found, self.qualities)))
     }
 
+    /// Reads the segments of memtables that were flushed meanwhile.
+    fn take_flushed(&mut self) {
+        for InMemory { rank, memtable, deletes, .. } in
+            self.memtables.extract_if(.., |from| from.memtable.flushed().is_some())
+        {
+            self.segments.extend(memtable.flushed().map(|segment| (rank, segment, deletes)));
+        }
+    }
+
     /// The first tag from `first` on that any source may hold.
     fn first_present(&self, first: u32, last: u32) -> Option<u32> {
         let segments = self.segments.iter().map(|(_, segment, _)| segment.meta());
@@ -267,7 +285,7 @@ impl Inventory {
         for memtable in &self.memtables {
             let start = memtable.tags.partition_point(|tag| *tag < first);
             let end = memtable.tags.partition_point(|tag| *tag <= last);
-            self.add_memtable(&mut found, memtable, &memtable.tags[start..end]);
+            self.add_memtable(&mut found, memtable, &memtable.tags[start..end])?;
         }
         Ok(found)
     }
@@ -281,15 +299,17 @@ impl Inventory {
         }
         found.retain(|source| ids.binary_search(&source.tag).is_ok());
         for memtable in &self.memtables {
-            self.add_memtable(&mut found, memtable, ids);
+            self.add_memtable(&mut found, memtable, ids)?;
         }
         Ok(found)
     }
 
-    fn add_memtable(&self, found: &mut Vec<TagSource>, from: &InMemory, tags: &[TagId]) {
+    fn add_memtable(&self, found: &mut Vec<TagSource>, from: &InMemory, tags: &[TagId]) -> Result<()> {
         let InMemory { rank, memtable, deletes, .. } = from;
-        let times = (self.from, self.to);
-        found.extend(tags.iter().flat_map(|tag| TagSource::visible_of_memtable(*rank, memtable, *tag, times, deletes)));
+        for tag in tags {
+            found.extend(TagSource::visible_of_memtable(*rank, memtable, *tag, (self.from, self.to), deletes)?);
+        }
+        Ok(())
     }
 
     fn add_runs(

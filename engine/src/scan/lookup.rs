@@ -11,7 +11,7 @@ use super::source::{Reading, Sizes};
 use super::spec::{Order, QualitySet, ScanRequest, TagSelection};
 use crate::delete::Deletes;
 use crate::error::Result;
-use crate::memtable::Memtable;
+use crate::memtable::{Flushed, Memtable};
 use crate::sample::{Cell, Row, Rows};
 use crate::segment::{Columns, Segment, TagRun};
 use crate::tag::TagId;
@@ -71,7 +71,10 @@ impl ReadView {
         assert!(wanted.is_sorted(), "cells are looked up by ascending tags and times");
         let mut lookup = Lookup { wanted, found: vec![None; wanted.len()], sizes };
         for memtable in self.memtables.iter().rev() {
-            lookup.look_into_memory(memtable, &self.deletes_of_memtable(memtable));
+            let deletes = self.deletes_of_memtable(memtable);
+            if let Err(Flushed(segment)) = lookup.look_into_memory(memtable, &deletes) {
+                lookup.look_into_segment(&segment, &deletes)?;
+            }
         }
         for segment in self.segments.iter().rev() {
             lookup.look_into_segment(segment, &self.deletes_of_segment(segment.meta()))?;
@@ -93,7 +96,7 @@ impl ReadView {
         }
         for (rank, memtable) in (self.segments.len()..).zip(&self.memtables) {
             let deletes = self.deletes_of_memtable(memtable);
-            sources.extend(TagSource::visible_of_memtable(rank, memtable, tag, (from, to), &deletes));
+            sources.extend(TagSource::visible_of_memtable(rank, memtable, tag, (from, to), &deletes)?);
         }
         Ok(sources)
     }
@@ -125,20 +128,21 @@ impl Lookup<'_> {
         self.wanted[place].1
     }
 
-    fn look_into_memory(&mut self, memtable: &Memtable, deletes: &Deletes) {
+    fn look_into_memory(&mut self, memtable: &Memtable, deletes: &Deletes) -> Result<(), Flushed> {
         let missing = self.missing(|(tag, time)| !deletes.hide(0, *tag, *time));
         for of_tag in missing.chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0).map(<[usize]>::to_vec) {
             let tag = self.wanted[of_tag[0]].0;
-            let Some(extent) = memtable.extent(tag) else { continue };
+            let Some(extent) = memtable.extent(tag)? else { continue };
             let within = |place: &usize| (extent.first_time..=extent.last_time).contains(&self.time(*place));
             let of_tag: Vec<usize> = of_tag.into_iter().filter(within).collect();
             for stretch in of_tag.chunks(self.sizes.batch) {
-                let cells = memtable.cells_at(tag, stretch.iter().map(|place| self.wanted[*place].1));
+                let cells = memtable.cells_at(tag, stretch.iter().map(|place| self.wanted[*place].1))?;
                 for (place, cell) in stretch.iter().zip(cells) {
                     self.found[*place] = cell;
                 }
             }
         }
+        Ok(())
     }
 
     fn look_into_segment(&mut self, segment: &Segment, deletes: &Deletes) -> Result<()> {

@@ -8,7 +8,7 @@ use super::inventory::{Origin, TagSource};
 use super::spec::{Order, QualitySet, ScanSpec};
 use crate::error::Result;
 use crate::limits::{PAGE_ROWS, SCAN_BATCH_ROWS};
-use crate::memtable::{End, Memtable};
+use crate::memtable::{End, Flushed, Memtable};
 use crate::sample::Rows;
 use crate::segment::{Columns, ReadMetrics, RowReader, Segment, TagRun};
 use crate::tag::TagId;
@@ -67,26 +67,18 @@ impl Reading {
     /// Opens a source. Nothing is read before the first rows are asked for.
     pub(super) fn open(&self, source: &TagSource) -> Box<dyn Source> {
         match &source.origin {
-            Origin::Segment(segment, run) => Box::new(SegmentSource {
-                segment: Arc::clone(segment),
-                run: run.clone(),
-                clip: (!source.whole).then_some((source.first, source.last)),
-                columns: self.columns_of(source.needs_filter(self.qualities)),
-                order: self.order,
-                sizes: self.sizes,
-                left: None,
-                // At a clipped end a page begins with rows that were not asked for.
-                window: if source.whole { self.rows_hint } else { self.rows_hint.max(self.sizes.page) },
-                reader: None,
-                metrics: Arc::clone(&self.metrics),
-            }),
+            Origin::Segment(segment, run) => {
+                let clip = (!source.whole).then_some((source.first, source.last));
+                let columns = self.columns_of(source.needs_filter(self.qualities));
+                Box::new(SegmentSource::new(Arc::clone(segment), run.clone(), clip, columns, self))
+            }
             Origin::Memtable(memtable, _) => Box::new(MemtableSource {
                 memtable: Arc::clone(memtable),
                 tag: source.tag,
                 left: Some((source.first, source.last)),
                 chunk: usize::try_from(self.rows_hint).unwrap_or(usize::MAX).max(64).min(self.sizes.batch),
-                chunk_max: self.sizes.batch,
-                order: self.order,
+                reading: self.clone(),
+                rest: None,
             }),
         }
     }
@@ -111,6 +103,29 @@ struct SegmentSource {
 }
 
 impl SegmentSource {
+    fn new(
+        segment: Arc<Segment>,
+        run: TagRun,
+        clip: Option<(i64, i64)>,
+        columns: Columns,
+        reading: &Reading,
+    ) -> SegmentSource {
+        let Reading { rows_hint, order, sizes, .. } = *reading;
+        SegmentSource {
+            segment,
+            run,
+            clip,
+            columns,
+            order,
+            sizes,
+            left: None,
+            // At a clipped end a page begins with rows that were not asked for.
+            window: if clip.is_none() { rows_hint } else { rows_hint.max(sizes.page) },
+            reader: None,
+            metrics: Arc::clone(&reading.metrics),
+        }
+    }
+
     /// Takes the next range of file rows to read.
     fn take_window(&mut self) -> Result<Option<Range<u64>>> {
         let left = match self.left.take() {
@@ -192,15 +207,33 @@ struct MemtableSource {
     left: Option<(i64, i64)>,
     /// Rows of the next copy: what the limit needs first, then more and more.
     chunk: usize,
-    chunk_max: usize,
-    order: Order,
+    reading: Reading,
+    /// The rest of the rows, once the memtable is flushed.
+    rest: Option<SegmentSource>,
+}
+
+impl MemtableSource {
+    /// Goes on in the segment that holds the rows from `from` to `to` by now.
+    fn go_on_in(&mut self, segment: Arc<Segment>, from: i64, to: i64) -> Result<Option<Rows>> {
+        self.left = None;
+        let Some(run) = segment.run(self.tag)? else { return Ok(None) };
+        let columns = self.reading.columns_of(!self.reading.qualities.is_all());
+        self.rest.insert(SegmentSource::new(segment, run, Some((from, to)), columns, &self.reading)).next()
+    }
 }
 
 impl Source for MemtableSource {
     fn next(&mut self) -> Result<Option<Rows>> {
+        if let Some(rest) = &mut self.rest {
+            return rest.next();
+        }
         let Some((from, to)) = self.left else { return Ok(None) };
-        let end = if self.order == Order::Ascending { End::First } else { End::Last };
-        let mut rows = self.memtable.some_rows(self.tag, from, to, self.chunk, end);
+        let order = self.reading.order;
+        let end = if order == Order::Ascending { End::First } else { End::Last };
+        let mut rows = match self.memtable.some_rows(self.tag, from, to, self.chunk, end) {
+            Ok(rows) => rows,
+            Err(Flushed(segment)) => return self.go_on_in(segment, from, to),
+        };
         let (Some(first), Some(last)) = (rows.times.first(), rows.times.last()) else {
             self.left = None;
             return Ok(None);
@@ -210,8 +243,8 @@ impl Source for MemtableSource {
             End::Last => first.checked_sub(1).map(|next| (from, next)),
         };
         self.left = self.left.filter(|(from, to)| rows.len() == self.chunk && from <= to);
-        self.chunk = self.chunk.saturating_mul(4).min(self.chunk_max);
-        arrange(&mut rows, self.order);
+        self.chunk = self.chunk.saturating_mul(4).min(self.reading.sizes.batch);
+        arrange(&mut rows, order);
         Ok(Some(rows))
     }
 }

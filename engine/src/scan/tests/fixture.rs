@@ -61,8 +61,10 @@ impl Sources {
 pub(super) struct Archive {
     pub(super) view: ReadView,
     pub(super) model: Model,
+    /// What the memtables hold, and from which sequence.
+    unflushed: Vec<(u64, Model)>,
     /// Where the segments are.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Archive {
@@ -75,7 +77,7 @@ impl Archive {
         let mut deletes = Vec::new();
         let mut model = Model::new();
         let folder = tempfile::tempdir().unwrap();
-        let (mut files, mut memtables) = (Vec::new(), Vec::new());
+        let (mut files, mut memtables, mut unflushed) = (Vec::new(), Vec::new(), Vec::new());
         // A delete has the sequence between two sources; of several after one, the last is kept.
         for (place, (sequence, series)) in (1u64..).step_by(2).zip(sources).enumerate() {
             let rows = rows_of(series, sequence);
@@ -83,6 +85,7 @@ impl Archive {
                 files.push(segment(sequence, folder.path(), &rows));
             } else {
                 memtables.push(memtable(sequence, &rows));
+                unflushed.push((sequence, rows.clone()));
             }
             model.extend(rows);
             if let Some(gone) = gone.iter().rfind(|gone| gone.after == place) {
@@ -101,7 +104,7 @@ impl Archive {
             tags: Arc::new(TagTable::default()),
             manifest: 7,
         };
-        Archive { view, model, _folder: folder }
+        Archive { view, model, unflushed, folder }
     }
 
     /// The rows that a request must give, its limit apart.
@@ -128,6 +131,30 @@ impl Archive {
     /// All rows of all partitions, each cut to the columns asked for, after checking the shape
     /// of each batch.
     pub(super) fn scan(&self, spec: &ScanSpec, sizes: Sizes) -> Vec<(TagId, i64, Cell)> {
+        self.scan_with(spec, sizes, || {})
+    }
+
+    /// As [`Archive::scan`], and all memtables are flushed after so many batches.
+    pub(super) fn scan_flushing(&self, spec: &ScanSpec, sizes: Sizes, batches: usize) -> Vec<(TagId, i64, Cell)> {
+        let mut left = batches;
+        let found = self.scan_with(spec, sizes, || match left.checked_sub(1) {
+            Some(less) => left = less,
+            None => self.flush(),
+        });
+        self.flush();
+        found
+    }
+
+    fn flush(&self) {
+        for (memtable, (sequence, rows)) in self.view.memtables.iter().zip(&self.unflushed) {
+            if memtable.flushed().is_none() && !rows.is_empty() {
+                memtable.hand_over(segment(*sequence, self.folder.path(), rows));
+                assert!(memtable.bytes() < 1024, "{} bytes", memtable.bytes());
+            }
+        }
+    }
+
+    fn scan_with(&self, spec: &ScanSpec, sizes: Sizes, mut after_batch: impl FnMut()) -> Vec<(TagId, i64, Cell)> {
         let metrics = Arc::new(ReadMetrics::default());
         let mut found = Vec::new();
         for partition in 0..spec.partitions() {
@@ -148,6 +175,7 @@ impl Archive {
                 }
                 assert_eq!(at, batch.len);
                 assert!(batch.runs.is_sorted_by(|a, b| a.0 < b.0));
+                after_batch();
             }
             assert!(spec.limit.is_none_or(|limit| (found.len() - start) as u64 <= limit));
         }

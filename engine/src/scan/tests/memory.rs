@@ -30,7 +30,7 @@ fn a_dense_run_is_copied_in_pieces() {
     let memtable = uneven();
     for order in [Order::Ascending, Order::Descending] {
         for rows_hint in [1, u64::MAX] {
-            let source = TagSource::of_memtable(0, &memtable, TAG, i64::MIN, i64::MAX).unwrap();
+            let source = TagSource::of_memtable(0, &memtable, TAG, i64::MIN, i64::MAX).unwrap().unwrap();
             let sizes = Sizes::USUAL;
             let (columns, qualities) = (Columns::ALL, QualitySet::ALL);
             let reading = Reading { columns, qualities, order, rows_hint, sizes, metrics: Arc::default() };

@@ -27,6 +27,30 @@ proptest! {
         check_scan(&sources.archive(), &request, partitions, sizes, grain)?;
     }
 
+    /// A view that was opened before a flush reads the same during it and after it.
+    #[test]
+    fn scans_go_on_in_segments(
+        sources in sources(),
+        request in requests(),
+        partitions in 0usize..7,
+        sizes in sizes(),
+        grain in grains(),
+        batches in 0usize..6,
+    ) {
+        let archive = sources.archive();
+        let spec = archive.view.plan_by(&request, partitions, grain).unwrap();
+        let found = archive.scan_flushing(&spec, sizes, batches);
+        let expected: Vec<_> = archive.expected(&request).iter().map(|row| projected(row, request.columns)).collect();
+        // Every partition may give as many rows as the limit.
+        let limit = request.limit.map_or(usize::MAX, |limit| limit as usize);
+        prop_assert!(found.iter().take(limit).eq(expected.iter().take(limit)), "{found:?} is not {expected:?}");
+        check_scan(&archive, &request, partitions, sizes, grain)?;
+        check_statistics(&archive, &request, sizes)?;
+        let wanted: Vec<(TagId, i64)> = (1..6).flat_map(|tag| (-30..150).map(move |time| (TagId(tag), time))).collect();
+        let cells: Vec<Option<Cell>> = wanted.iter().map(|key| archive.model.get(key).cloned()).collect();
+        prop_assert_eq!(archive.view.cells_of_by(&wanted, sizes).unwrap(), cells);
+    }
+
     #[test]
     fn statistics_equal_a_map(sources in sources(), request in requests(), sizes in sizes()) {
         check_statistics(&sources.archive(), &request, sizes)?;
