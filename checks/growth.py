@@ -90,28 +90,35 @@ def main():
             seconds = BASE_SECONDS * 10**step
             counts, took = load(server, done, seconds - done, arguments.period_s)
             samples, done = samples + counts["stored"], seconds
+            before = len(list((server.data / "segments").glob("*.parquet")))
             began = time.monotonic()
             server.must("compact", timeout=3600)
             merged = time.monotonic() - began
             files = [f.stat().st_size for f in (server.data / "segments").glob("*.parquet")]
             report.note(
-                f"{10**step} x: {samples} samples, {len(files)} files, {sum(files) / samples:.3f} bytes a sample; "
+                f"{10**step} x: {samples} samples, {before} files, {len(files)} once compacted, {sum(files) / samples:.3f} bytes a sample; "
                 f"written in {took:.0f} s, compacted in {merged:.0f} s, server CPU {server.cpu_seconds():.0f} s so far"
             )
             dice, days = random.Random(arguments.seed), seconds // 86_400
             median, worst = ask(server, dice, days, 86_400 // arguments.period_s)
             medians.append(median)
-            report.note(f"{10**step} x: one tag, one day: median {median:.2f} ms, 99 % {worst:.2f} ms, {reads(server, question(dice, days))}")
-            report.check(f"{10**step} x: few files", len(files) <= 40, len(files))
+            touched = reads(server, question(dice, days))
+            report.note(f"{10**step} x: one tag, one day: median {median:.2f} ms, 99 % {worst:.2f} ms, {touched}")
+            # One day of one tag lies in one run, on a page or two.
+            report.check(f"{10**step} x: files in proportion to the answer", touched["segments_read"] <= 2 and touched["pages_read"] <= 4, touched)
+            report.check(f"{10**step} x: few files", len(files) <= 40 and before <= 200, (before, len(files)))
         ratio = medians[-1] / medians[0]
+        report.check("latency is flat: the median of the last step is at most 1.3 of the first", ratio <= 1.3, ratio)
         report.note(f"median of the last step over the first: {ratio:.2f}")
         report.equal("clean stop", server.stop(), 0)
         took, rows = first_answer(server)
         report.note(f"start to the first answer after a clean stop: {took:.2f} s")
+        report.check("start-up under 2 s after a clean stop", took < 2, took)
         report.equal("the first answer is right", rows, 86_400 // arguments.period_s)
         server.kill()
         took, rows = first_answer(server)
         report.note(f"start to the first answer after a kill: {took:.2f} s")
+        report.check("start-up under 2 s after a kill", took < 2, took)
         report.equal("the first answer after a kill is right", rows, 86_400 // arguments.period_s)
         server.stop()
     report.end()

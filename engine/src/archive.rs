@@ -27,7 +27,7 @@ pub(crate) struct Archive {
     footers: Arc<Footers>,
     damages: Arc<Damages>,
     disk: Arc<dyn Disk>,
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 impl Archive {
@@ -51,7 +51,7 @@ impl Archive {
             let advice = "restore it to another directory with `tagus restore`, and name that";
             return Err(unusable(dir, "it is a backup", advice));
         }
-        let archive = Archive::of(env, dir, (mark, version), footer_bytes_max, lock);
+        let archive = Archive::of(env, dir, (mark, version), footer_bytes_max, Some(lock));
         for part in [archive.manifest_dir(), archive.log_dir(), archive.segment_dir()] {
             env.disk.create_dir(&part).map_err(|e| Error::io("creating", &part, &e))?;
         }
@@ -71,11 +71,11 @@ impl Archive {
         if !names.iter().any(|n| n == MARK) {
             return Err(unusable(dir, "it is no Tagus data directory", "name the directory that holds FORMAT"));
         }
-        let lock = lock(env, dir)?;
+        let lock = lock_if_writable(env, dir)?;
         Ok(Archive::of(env, dir, mark::read(env, dir)?, 0, lock))
     }
 
-    fn of(env: &Env, dir: &Path, mark: (Mark, u32), footer_bytes_max: usize, lock: Lock) -> Archive {
+    fn of(env: &Env, dir: &Path, mark: (Mark, u32), footer_bytes_max: usize, lock: Option<Lock>) -> Archive {
         let (mark, version) = mark;
         let footers = Arc::new(Footers::new(footer_bytes_max));
         let damages = Arc::new(Damages::new(Arc::clone(&env.clock)));
@@ -167,6 +167,15 @@ pub(crate) fn lock(env: &Env, dir: &Path) -> Result<Lock> {
         ),
         _ => Error::io("locking", &dir.join(LOCK), &e),
     })
+}
+
+/// Keeps an archive from being changed while it is read. Where it cannot be written, nobody changes it.
+pub(crate) fn lock_if_writable(env: &Env, dir: &Path) -> Result<Option<Lock>> {
+    match env.disk.lock(&dir.join(LOCK)) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => Ok(None),
+        Err(_) => lock(env, dir).map(Some),
+    }
 }
 
 /// Marks a directory as a new archive.

@@ -21,6 +21,8 @@ pub struct Config {
     /// Unflushed log in bytes at most; a flush begins at a third of it. Not below
     /// [`LOG_BYTES_MIN`](crate::limits::LOG_BYTES_MIN).
     pub log_bytes_max: u64,
+    /// Bytes that merges give a segment at most, about: it ends with the tag that reaches it.
+    pub segment_bytes: u64,
     /// How long samples are kept; those of tags that no rule matches, for ever.
     pub retention: Vec<Retention>,
 }
@@ -73,6 +75,7 @@ impl Default for Config {
             auto_create: true,
             flush_age: 86_400_000_000_000,
             log_bytes_max: limits::LOG_BYTES_MAX,
+            segment_bytes: limits::SEGMENT_BYTES,
             retention: Vec::new(),
         }
     }

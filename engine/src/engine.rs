@@ -174,6 +174,7 @@ impl Engine {
     /// that cannot be.
     pub fn open(env: Env, dir: &Path, config: Config) -> Result<(Engine, RecoveryReport)> {
         let (shared, report) = crate::recovery::open(env, dir, config)?;
+        shared.compare_clocks();
         Ok((Engine { shared: Arc::new(shared), runtime: Arc::default() }, report))
     }
 
@@ -225,20 +226,23 @@ impl Engine {
 
     /// Does the next merge of segments that is worth it; says whether there was any.
     pub fn merge_step(&self) -> Result<bool> {
-        self.shared.merge_step(false)
+        self.shared.merge_step(None)
     }
 
-    /// Flushes, then merges until every window of time has one run and no segment has a deleted row.
+    /// Flushes, then merges until every window of time has one run of what was written before, and no
+    /// segment has a row that was deleted before.
     /// Segments that cannot be read, and those that may not be merged without them, stay as they are.
     ///
     /// # Errors
     /// `Damaged` where there are such segments; all others are merged then.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
+        // What is written meanwhile is merged in its turn: this ends on a busy plant, too.
+        let through = self.shared.published.read().base.log_position;
         let damages = self.shared.archive.damages();
         loop {
             let known = damages.ids();
-            match self.shared.merge_step(true) {
+            match self.shared.merge_step(Some(through)) {
                 Ok(true) => {}
                 Ok(false) => break,
                 // The next plan does without what this one has found.

@@ -62,6 +62,11 @@ impl Generation {
         self.deletes.lock().push(delete);
     }
 
+    /// Whether there are deletes among its frames.
+    pub fn has_deletes(&self) -> bool {
+        !self.deletes.lock().is_empty()
+    }
+
     /// The deletes of its frames, in order.
     pub fn deletes(&self) -> Vec<Arc<Delete>> {
         self.deletes.lock().clone()

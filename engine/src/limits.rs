@@ -64,6 +64,8 @@ pub const DICTIONARY_ENTRIES_MAX: usize = 1 << 17;
 /// Bytes of a page of a segment before compression, at most: several times the longest that is
 /// written, which has 1 MiB of texts and one text more.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Bytes that merges give a segment at most, about.
+pub const SEGMENT_BYTES: u64 = 1 << 30;
 /// Bytes of a segment under one CRC32C.
 pub const CHECKSUM_BLOCK_BYTES: usize = 64 * 1024;
 /// Rows of one scan batch, at most.

@@ -83,7 +83,12 @@ fn jobs(shared: &Shared, stop: &AtomicBool) {
 fn merges(shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         // What is past its retention is deleted by a frame, and taken off the disk as merges are.
-        let step = || shared.retire_step().and_then(|_| shared.merge_step(false));
+        let step = || {
+            if let Err(error) = shared.retire_step() {
+                tracing::warn!("retention is put off: {error}");
+            }
+            shared.merge_step(None)
+        };
         match guarded(shared, "merge", step) {
             Some(Ok(true)) => {}
             Some(Ok(false)) => thread::park_timeout(MERGE_TICK),

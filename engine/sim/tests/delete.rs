@@ -331,6 +331,38 @@ fn retention_rests_for_a_day_after_the_clock_jumped() {
 }
 
 #[test]
+fn a_clock_that_was_set_while_nothing_ran_is_not_trusted_for_a_day() {
+    let mut plant = Plant::with(10, keep(&[("*", 10 * DAY)]));
+    plant.write(&[(0, NOW - 9 * DAY, 1.0), (0, NOW, 1.0)]);
+    plant.sim.clock.jump_to(NOW + 300 * DAY);
+    plant.restart(None);
+    plant.write(&[(0, NOW + 300 * DAY, 1.0)]);
+    assert!(!plant.engine.retire_step().unwrap(), "the clock was elsewhere");
+    sim_hours(&plant, 20);
+    assert!(!plant.engine.retire_step().unwrap(), "and is not trusted yet");
+    sim_hours(&plant, 20);
+    assert!(plant.engine.retire_step().unwrap(), "a day later it is");
+}
+
+/// Retention goes on where a segment cannot be read, and so do its other rules.
+#[test]
+fn a_damaged_segment_does_not_stop_retention() {
+    let mut plant = Plant::with(11, keep(&[("tag0", 10 * DAY), ("tag1", 10 * DAY)]));
+    plant.write(&[(0, NOW, 1.0), (0, NOW + HOUR, 1.0)]);
+    plant.engine.flush().unwrap();
+    plant.write(&[(1, NOW, 1.0), (1, NOW + HOUR, 1.0)]);
+    plant.engine.flush().unwrap();
+    let first = plant.engine.segments()[0].clone();
+    plant.sim.env().disk.remove(&plant.engine.segment_path(&first)).unwrap();
+    sim_hours(&plant, 30 * 24);
+    let now = NOW + 30 * DAY;
+    plant.write(&[(0, now, 2.0), (1, now, 2.0)]);
+    assert!(plant.engine.retire_step().unwrap());
+    plant.map.retain(|(_, time), _| *time == now);
+    plant.check("the damaged segment is deleted as a whole");
+}
+
+#[test]
 fn the_power_may_go_at_any_sync_of_a_delete() {
     let live = |plant: &mut Plant| -> tagus_engine::Result<()> {
         plant.engine.delete(&[plant.id(0), plant.id(1)], NOW - 20 * HOUR, NOW - 2 * HOUR)?;

@@ -31,7 +31,11 @@ struct Plant {
 
 impl Plant {
     fn open(sim: &Sim) -> Result<Plant> {
-        let (engine, _) = Engine::open(sim.env(), Path::new(DIR), Config::default())?;
+        Plant::open_with(sim, Config::default())
+    }
+
+    fn open_with(sim: &Sim, config: Config) -> Result<Plant> {
+        let (engine, _) = Engine::open(sim.env(), Path::new(DIR), config)?;
         Ok(Plant { sim: sim.clone(), engine, sequence: 0, states: vec![Map::new()], acknowledged: 0 })
     }
 
@@ -110,6 +114,38 @@ fn merged_segments_hold_what_their_inputs_held() {
         let expected = expected.clone();
         drop(plant);
         let plant = Plant::open(&sim).expect("a healthy disk");
+        assert_eq!(plant.read(), expected, "seed {seed}: after a restart");
+    }
+}
+
+/// A run of a window that is too large for one file is several, cut between tags, which merge with
+/// what comes later like any other.
+#[test]
+fn a_run_of_several_segments_is_cut_between_tags() {
+    for seed in 0..10 {
+        let sim = Sim::new(seed);
+        let config = Config { segment_bytes: 2000, ..Config::default() };
+        let mut plant = Plant::open_with(&sim, config.clone()).expect("an empty disk");
+        for round in 0..3 {
+            live(&mut plant).expect("a healthy disk");
+            plant.engine.compact().expect("a healthy disk");
+            let expected = &plant.states[plant.states.len() - 1];
+            assert_eq!(&plant.read(), expected, "seed {seed}, round {round}");
+        }
+        let segments = plant.engine.segments();
+        let mut cut = 0;
+        for (i, a) in segments.iter().enumerate() {
+            for b in segments[i + 1..].iter().filter(|b| b.last_sequence == a.last_sequence) {
+                let meet_in_time = a.first_time <= b.last_time && b.first_time <= a.last_time;
+                let meet_in_tags = a.first_tag <= b.last_tag && b.first_tag <= a.last_tag;
+                assert!(!meet_in_time || !meet_in_tags, "seed {seed}: {a:?} and {b:?}");
+                cut += usize::from(meet_in_time);
+            }
+        }
+        assert!(cut > 0, "seed {seed}: no run was cut");
+        let expected = plant.states[plant.states.len() - 1].clone();
+        drop(plant);
+        let plant = Plant::open_with(&sim, config).expect("a healthy disk");
         assert_eq!(plant.read(), expected, "seed {seed}: after a restart");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::lists::{self, Named};
 use super::place::{self, FOLDERS, refused};
-use crate::archive::{Lock, lock};
+use crate::archive::{Lock, lock, lock_if_writable};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -91,16 +91,6 @@ impl Source<'_> {
         let dir = self.dir.join("segments");
         let disk = &self.env.disk;
         self.state.segments.iter().map(move |meta| Segment::new(Arc::clone(disk), &dir, meta.clone()))
-    }
-}
-
-/// Keeps a backup from being changed meanwhile. Where it cannot be written, nobody changes it.
-fn lock_if_writable(env: &Env, dir: &Path) -> Result<Option<Lock>> {
-    let probe = env.disk.lock(&dir.join("LOCK"));
-    match probe {
-        Ok(lock) => Ok(Some(lock)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied) => Ok(None),
-        Err(_) => lock(env, dir).map(Some),
     }
 }
 

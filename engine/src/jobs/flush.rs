@@ -330,6 +330,7 @@ impl Shared {
             log_bytes: self.log_bytes.load(Relaxed),
             age: born.map(|born| self.env.clock.monotonic().saturating_sub(born)),
             frozen: published.frozen.len(),
+            deletes: published.active.has_deletes(),
             log_full: self.log_full(),
             disk_room: self.disk_room(),
         }

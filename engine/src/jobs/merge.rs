@@ -8,7 +8,7 @@ use crate::delete::{Delete, Deletes};
 use crate::engine::{Published, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Edit, ManifestState};
-use crate::planner::{FILE_BYTES, next_merge, next_purge};
+use crate::planner::{next_merge, next_purge};
 use crate::sample::Rows;
 use crate::scan::{ReadView, ScanRequest, TagSelection};
 use crate::segment::{NewSegment, ReadMetrics, Segment, SegmentMeta, SegmentWriter};
@@ -29,24 +29,30 @@ pub(super) struct Ground {
 }
 
 impl Shared {
-    /// Does the next merge if one is worth it; with `all`, if it leaves fewer runs. Says whether it
-    /// did any. Ends early, with nothing changed, when the engine is closed.
+    /// Does the next merge if one is worth it; or, of the segments that end in the log at `through` or
+    /// before, if it leaves fewer runs. Says whether it did any. Ends early, with nothing changed, when
+    /// the engine is closed.
     ///
     /// # Errors
     /// `Exhausted` where the disk has no room for the result, `Damaged` where an input cannot be read;
     /// the next merge is planned without it. In both cases nothing has changed.
-    pub(crate) fn merge_step(&self, all: bool) -> Result<bool> {
+    pub(crate) fn merge_step(&self, through: Option<u64>) -> Result<bool> {
         let _one_at_a_time = self.turns.merging.lock();
         if let Some(error) = self.latched() {
             return Err(error);
         }
         let (ground, now) = (self.ground(), self.env.clock.now());
+        let all = through.is_some();
         // Work that needs a damaged segment would fail again and again.
-        let unusable = self.archive.damages().ids();
+        let mut unusable = self.archive.damages().ids();
+        let newer = |meta: &&SegmentMeta| through.is_some_and(|through| meta.last_sequence > through);
+        unusable.extend(ground.metas.iter().filter(newer).map(|meta| meta.id));
         if let Some(id) = next_purge(&ground.metas, &unusable, &ground.deletes, now, all) {
             return self.purge(&ground, id);
         }
-        let Some(plan) = next_merge(&ground.metas, &unusable, now, all) else { return Ok(false) };
+        let Some(plan) = next_merge(&ground.metas, &unusable, self.config.segment_bytes, now, all) else {
+            return Ok(false);
+        };
         let inputs: Vec<Arc<Segment>> =
             ground.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
         self.rewrite(&ground, &inputs, &plan.windows)
@@ -190,7 +196,9 @@ struct RunWriter<'a> {
 
 impl RunWriter<'_> {
     fn write(&mut self, view: &ReadView, tag: TagId, rows: &Rows, written: &mut Vec<SegmentMeta>) -> Result<()> {
-        if self.last_tag != Some(tag) && self.open.as_ref().is_some_and(|open| open.bytes() >= FILE_BYTES) {
+        if self.last_tag != Some(tag)
+            && self.open.as_ref().is_some_and(|open| open.bytes() >= self.shared.config.segment_bytes)
+        {
             self.finish(written)?;
         }
         self.last_tag = Some(tag);

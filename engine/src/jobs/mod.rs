@@ -22,6 +22,8 @@ pub(crate) struct Turns {
     /// One delete is written at a time.
     pub deleting: Mutex<()>,
     pub retired: Mutex<Option<Looked>>,
+    /// Whether the clock was elsewhere when the archive was opened.
+    pub clock_jumped: AtomicBool,
     /// Whether a backup is being made.
     pub backing_up: AtomicBool,
     /// Whether a merge or a backup is to end early.

@@ -2,13 +2,15 @@
 //!
 //! 1. What the clock says is held to what the plant says: nothing is too old that is not so by the
 //!    newest sample, too. A clock that runs years ahead therefore deletes nothing.
-//! 2. After the clock has jumped by a day nothing is deleted for a day: people see it first.
+//! 2. After the clock has jumped by a day, also while nothing ran, nothing is deleted for a day: people
+//!    see it first.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::delete::Cause;
+use crate::delete::{Cause, TagRanges};
 use crate::engine::Shared;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::planner::{Expiry, expiries};
 use crate::scan::{ScanRequest, TagSelection};
 
@@ -45,8 +47,10 @@ impl Shared {
         let (now, monotonic) = (self.env.clock.now(), self.env.clock.monotonic());
         let mut looked = self.turns.retired.lock();
         let Some(before) = *looked else {
-            *looked = Some(Looked { now, monotonic, rests_until: monotonic });
-            return true;
+            let jumped = self.turns.clock_jumped.load(Relaxed);
+            let rests_until = if jumped { monotonic.saturating_add(DAY) } else { monotonic };
+            *looked = Some(Looked { now, monotonic, rests_until });
+            return !jumped;
         };
         let passed = monotonic.saturating_sub(before.monotonic);
         if passed < self.retention_interval() {
@@ -60,6 +64,28 @@ impl Shared {
         }
         *looked = Some(Looked { now, monotonic, rests_until });
         monotonic >= rests_until
+    }
+
+    /// Notes, at a start, whether the clock is far from where it was at the last batch of any source: it
+    /// may have been set wrong. Where it was only a long stop, a day more does no harm.
+    pub(crate) fn compare_clocks(&self) {
+        let last = self.published.read().base.sources.values().map(|source| source.received).max();
+        let jumped = last.is_some_and(|last| last.abs_diff(self.env.clock.now()) >= DAY);
+        self.turns.clock_jumped.store(jumped, Relaxed);
+        if jumped && !self.config.retention.is_empty() {
+            tracing::warn!(
+                "the clock is a day or more from that of the last batch: retention deletes nothing for a day"
+            );
+        }
+    }
+
+    /// The oldest time up to `to` in a segment that may hold rows of these tags.
+    fn oldest_segment(&self, tags: &TagRanges, to: i64) -> Option<i64> {
+        let published = self.published.read();
+        let concerned = published.base.segments.iter().filter(|segment| {
+            tags.ranges().iter().any(|(first, last)| *first <= segment.last_tag && *last >= segment.first_tag)
+        });
+        concerned.map(|segment| segment.first_time).min().filter(|first| *first <= to)
     }
 
     /// Often enough for the shortest retention, in nanoseconds.
@@ -85,10 +111,16 @@ impl Shared {
         let tags = TagSelection::Ids(expiry.tags.ids().collect());
         let request = ScanRequest { to: expiry.to, ..ScanRequest::of(tags) };
         let view = self.published.read().view(&self.tags.read());
-        let found = view.statistics(&request, Arc::default())?;
+        let found = view.statistics(&request, Arc::default());
         drop(view);
-        let Some(oldest) = found.first_time else { return Ok(false) };
-        tracing::info!("retention: {} samples are deleted", found.rows);
+        let oldest = match found {
+            Ok(found) => found.first_time,
+            // What cannot be read can be deleted all the same.
+            Err(error) if error.kind() == ErrorKind::Damaged => self.oldest_segment(&expiry.tags, expiry.to),
+            Err(error) => return Err(error),
+        };
+        let Some(oldest) = oldest else { return Ok(false) };
+        tracing::info!("retention: samples from {} on are deleted", oldest.min(expiry.to));
         self.write_delete(Cause::Retention, &expiry.tags, oldest, expiry.to)?;
         Ok(true)
     }

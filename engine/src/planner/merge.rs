@@ -32,9 +32,6 @@ pub const INPUTS_MAX: usize = 32;
 /// Small segments that one merge reads at most: each is an open file.
 pub const SMALL_INPUTS_MAX: usize = 128;
 const INPUT_BYTES: u64 = 1 << 20;
-/// Bytes that a segment aims at.
-pub const FILE_BYTES: u64 = 1 << 30;
-
 const DAY: i64 = 86_400_000_000_000;
 /// Widths of windows, in days.
 const WIDTHS: [i64; 4] = [1, 16, 256, 4096];
@@ -53,11 +50,17 @@ pub struct MergePlan {
 }
 
 /// The next merge; none where nothing is worth it. With `all`, every window that has several runs
-/// is worth it. `unusable` are ids of segments that cannot be read. `now` is in nanoseconds since
-/// 1970 UTC.
-pub fn next_merge(segments: &[SegmentMeta], unusable: &BTreeSet<u64>, now: i64, all: bool) -> Option<MergePlan> {
+/// is worth it. `unusable` are ids of segments that cannot be read; segments have about `file_bytes`
+/// at most. `now` is in nanoseconds since 1970 UTC.
+pub fn next_merge(
+    segments: &[SegmentMeta],
+    unusable: &BTreeSet<u64>,
+    file_bytes: u64,
+    now: i64,
+    all: bool,
+) -> Option<MergePlan> {
     let live = Live { segments, unusable };
-    crossing(live, now, all).or_else(|| within_windows(live, now, all)).or_else(|| promoted(live, now))
+    crossing(live, now, all).or_else(|| within_windows(live, now, all)).or_else(|| promoted(live, file_bytes, now))
 }
 
 /// What there is to merge.
@@ -259,7 +262,7 @@ fn same_window(inputs: &[&SegmentMeta]) -> bool {
 }
 
 /// All runs of a larger window that has ended and whose samples fit into one file.
-fn promoted(live: Live<'_>, now: i64) -> Option<MergePlan> {
+fn promoted(live: Live<'_>, file_bytes: u64, now: i64) -> Option<MergePlan> {
     (1..WIDTHS.len()).find_map(|level| {
         let mut windows: BTreeMap<i64, Vec<&SegmentMeta>> = BTreeMap::new();
         for segment in live.usable() {
@@ -273,7 +276,7 @@ fn promoted(live: Live<'_>, now: i64) -> Option<MergePlan> {
             let is_smaller = |s: &&&SegmentMeta| home(s.first_time, s.last_time).is_some_and(|l| l < level);
             let smaller: Vec<u64> = inputs.iter().filter(is_smaller).map(|s| s.bytes).collect();
             let worth = smaller.len() >= 2 && smaller.iter().sum::<u64>() * WORTH >= bytes;
-            if !worth || bytes > FILE_BYTES {
+            if !worth || bytes > file_bytes {
                 return None;
             }
             let window = window(level, start);

@@ -4,7 +4,7 @@ mod merge;
 mod purge;
 mod retention;
 
-pub use merge::{FILE_BYTES, MergePlan, next_merge};
+pub use merge::{MergePlan, next_merge};
 pub use purge::next_purge;
 pub use retention::{Expiry, expiries};
 
@@ -19,6 +19,8 @@ pub struct FlushFacts {
     pub age: Option<u64>,
     /// Memtables that are frozen and not in segments yet.
     pub frozen: usize,
+    /// Whether a delete is among those frames.
+    pub deletes: bool,
     /// Whether the log found no room for a file more: a flush gives back those it has.
     pub log_full: bool,
     /// Bytes of disk that segments may take.
@@ -35,6 +37,10 @@ pub struct FlushLimits {
     /// Age in nanoseconds.
     pub age: u64,
 }
+
+/// Age at which a delete is flushed, in nanoseconds: it can be taken off the disk then, and outside
+/// readers are told of it.
+const DELETE_AGE: u64 = 3_600_000_000_000;
 
 /// What is to be flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +83,7 @@ pub fn flush_due(facts: FlushFacts, limits: FlushLimits) -> Option<FlushDue> {
         || (facts.log_bytes > 0 && facts.log_bytes >= facts.disk_room / 2)
         || facts.log_bytes >= limits.log_bytes
         || facts.active_bytes >= limits.memtable_bytes
-        || facts.age.is_some_and(|age| age >= limits.age);
+        || facts.age.is_some_and(|age| age >= limits.age || (facts.deletes && age >= DELETE_AGE));
     due.then_some(FlushDue::Active)
 }
 
@@ -88,8 +94,15 @@ mod tests {
     #[test]
     fn a_flush_is_due_by_size_by_log_or_by_age() {
         let limits = FlushLimits { memtable_bytes: 100, log_bytes: 1000, age: 60 };
-        let idle =
-            FlushFacts { active_bytes: 0, log_bytes: 999, age: None, frozen: 0, log_full: false, disk_room: 10_000 };
+        let idle = FlushFacts {
+            active_bytes: 0,
+            log_bytes: 999,
+            age: None,
+            frozen: 0,
+            deletes: false,
+            log_full: false,
+            disk_room: 10_000,
+        };
         assert_eq!(flush_due(idle, limits), None);
         assert_eq!(flush_due(FlushFacts { age: Some(59), active_bytes: 99, ..idle }, limits), None);
         for due in [
@@ -104,6 +117,10 @@ mod tests {
         }
         assert_eq!(flush_due(FlushFacts { frozen: 1, ..idle }, limits), Some(FlushDue::Frozen));
         assert_eq!(flush_due(FlushFacts { log_bytes: 0, disk_room: 0, ..idle }, limits), None);
+        let day = FlushLimits { age: 24 * DELETE_AGE, ..limits };
+        let hour = FlushFacts { age: Some(DELETE_AGE), ..idle };
+        assert_eq!(flush_due(hour, day), None);
+        assert_eq!(flush_due(FlushFacts { deletes: true, ..hour }, day), Some(FlushDue::Active));
     }
 
     #[test]

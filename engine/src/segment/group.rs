@@ -49,6 +49,11 @@ impl GroupWriter {
         self.rows
     }
 
+    /// Bytes of the pages so far, doubles apart.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(ChunkWriter::bytes).sum()
+    }
+
     /// Whether another page might be too much.
     pub fn is_full(&self) -> bool {
         self.rows + crate::limits::PAGE_ROWS > ROW_GROUP_ROWS

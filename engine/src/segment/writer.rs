@@ -137,9 +137,10 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Bytes written to the file so far.
+    /// Bytes of the file so far, about: what is not encoded yet counts as it is in memory.
     pub fn bytes(&self) -> u64 {
-        self.output.offset()
+        const ROW_BYTES: usize = 16;
+        self.output.offset() + (self.group.bytes() + self.page.rows * ROW_BYTES) as u64
     }
 
     /// Rows in the wrong order would be lost to every look-up, so order is checked also here.

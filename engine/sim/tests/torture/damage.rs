@@ -112,7 +112,9 @@ fn spoil(machine: &mut Machine, sim: &Sim) -> Option<Rot> {
 
 /// Whether an archive may refuse to open, or to be verified, for this reason.
 fn may_refuse(error: &Error, rot: &Rot) -> bool {
-    let named = error.to_string().contains(&rot.path.display().to_string());
+    // A left-over name of a manifest file is a second name of its bytes.
+    let named = error.to_string().contains(&rot.path.display().to_string())
+        || (rot.path.ends_with("next.tmp") && error.to_string().contains("/archive/manifest/"));
     match error.kind() {
         ErrorKind::Damaged => named,
         // The disk's own words.

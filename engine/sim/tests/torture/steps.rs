@@ -219,7 +219,9 @@ fn send(machine: &mut Machine, ahead: &mut Model, sent: &mut Vec<Sent>) -> bool 
     let done = move |result| *slot.lock().expect("one thread") = Some(result);
     match source.submit(sequence, composed.batch, done) {
         Ok(submitted) => {
-            let rejected: Vec<u32> = submitted.expect("the next batch").rejections.iter().map(|it| it.index).collect();
+            let submitted =
+                submitted.unwrap_or_else(|| panic!("batch {sequence} of {name:?} in {epoch} is taken for an old one"));
+            let rejected: Vec<u32> = submitted.rejections.iter().map(|it| it.index).collect();
             assert_eq!(rejected, composed.rejected, "samples that are refused");
             for op in composed.tags {
                 ahead.apply(&op);
