@@ -8,7 +8,7 @@ use tagus_engine::scan::{ScanRequest, TagSelection};
 #[test]
 fn a_short_life_keeps_every_sample_and_merges_now_and_then() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { tags: 100, days: 4, period_s: 600, late: 5, memory_budget: 256 << 20, seed: 5 };
+    let options = Options { tags: 100, days: 20, period_s: 600, late: 5, memory_budget: 256 << 20, seed: 5 };
     let mut life = Life::new(options, &dir.path().join("archive")).unwrap();
     let report = life.live().unwrap();
     let all = ScanRequest::of(TagSelection::All);
@@ -16,7 +16,6 @@ fn a_short_life_keeps_every_sample_and_merges_now_and_then() {
     assert_eq!(found.rows, report.rows);
     let share = report.late as f64 / report.samples as f64;
     assert!((0.04..0.06).contains(&share), "{share} of the samples are late");
-    // With so few samples a flush most bytes are not of samples: the bound of a month of many is lower.
-    assert!(report.merged_bytes < 2 * report.flushed_bytes, "{report}");
+    assert!(report.merges > 0 && report.amplification() < 4.0, "{report}");
     assert!(report.segments.0 < 60, "{report}");
 }

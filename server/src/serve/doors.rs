@@ -53,7 +53,8 @@ pub struct Doors {
 /// # Errors
 /// The folder for spilled results cannot be made.
 pub fn queries(engine: &Engine, data: &Path, budget: u64, runtime: Handle, metrics: Metrics) -> Result<Queries> {
-    // Memtables take at most half of the budget, footers and frames that wait for the log an eighth.
+    // Memtables take five sixteenths of the budget, footers and frames that wait for the log an eighth;
+    // three sixteenths are for merges and for what is not counted.
     let memory_limit = usize::try_from(budget / 8 * 3).unwrap_or(usize::MAX);
     // Writers keep at least half of the space that is free now.
     let free = Env::os().disk.free_bytes(data).map_err(|e| Error::io("measuring", data, &e))?;
