@@ -27,6 +27,8 @@ import lib
 TAGS = 200
 WHOLE = "whole.numbers"
 START = 1_420_070_400_000  # 2015-01-01T00:00:00Z in milliseconds
+# Imports lie this far apart: beyond days of each other, and a few thousand of them before today.
+APART_S = 100_000
 
 
 class Load:
@@ -34,8 +36,9 @@ class Load:
 
     def __init__(self, path, rows, number, generator, copies=0.02):
         seconds = max(1, rows // TAGS)
+        assert seconds < APART_S, f"{rows} rows are too many for one import"
         rows = seconds * TAGS
-        second = numpy.repeat(numpy.arange(seconds), TAGS) + number * 1_000_000
+        second = numpy.repeat(numpy.arange(seconds), TAGS) + number * APART_S
         tag = numpy.tile(numpy.arange(TAGS), seconds)
         value = numpy.round(generator.normal(100, 20, rows), 2)
         chosen = generator.permutation(rows)[: int(rows * copies)]
@@ -149,7 +152,7 @@ def finish(report, what, process, load, server=None):
         process.kill()
         report.check(f"{what} ends", False, "it still runs after 600 s")
         return
-    if server is not None and err.startswith("error: connecting to "):
+    if server is not None and not out and err.startswith("error: connecting to "):
         # It found no server when it began, and says so at once: an operator begins it again.
         finish(report, what, start_import(server, load), load)
         return

@@ -1,6 +1,6 @@
 """The main job on real input: what is imported comes back the same through three doors.
 
-For every set under shared/data (a missing one is skipped) and for a generated one: import, account,
+For every set of plant data (a missing one is skipped) and for a generated one: import, account,
 compare with what pandas computes from the CSV, flush, restart, import again, stop, export and
 import the export into a second server. `--short` leaves out sets of over 400,000 rows.
 """
@@ -202,7 +202,7 @@ def check_empty_texts(report, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="leave out sets of over 400,000 rows")
-    parser.add_argument("sets", nargs="*", help="names of sets; default: generated and all under shared/data")
+    parser.add_argument("sets", nargs="*", help="names of sets; default: generated and all that are there")
     arguments = parser.parse_args()
     lib.need_binary()
     report = lib.Report("main job")

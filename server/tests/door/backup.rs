@@ -1,43 +1,16 @@
 //! Backups of the real server, and what is restored from them.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use tagus_proto::v1;
 use tagus_proto::v1::admin_client::AdminClient;
 
-use crate::support::{Server, series};
-
-fn tagus(arguments: &[&str], url: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tagus"));
-    command.args(arguments).env("TAGUS_URL", url).output().unwrap()
-}
-
-fn line(text: &[u8]) -> String {
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text.trim_end().to_owned()
-}
+use crate::support::{Server, fails, series, succeeds, tagus};
 
 /// The number behind `name=` in a line.
 fn number(line: &str, name: &str) -> u64 {
     let found = line.split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     found.unwrap_or_else(|| panic!("{line} does not say {name}")).parse().unwrap()
-}
-
-fn succeeds(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    line(&output.stdout)
-}
-
-fn fails(output: &Output, status: i32, words: &str) {
-    assert_eq!(output.status.code(), Some(status), "{output:?}");
-    let error = line(&output.stderr);
-    assert!(
-        error.starts_with("error: ") && error.contains(words) && (status == 2 || error.contains(" failed: ")),
-        "{error}"
-    );
-    assert_eq!(error.matches("error").count(), 1, "{error}");
 }
 
 fn text(path: &Path) -> &str {

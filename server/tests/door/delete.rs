@@ -3,7 +3,7 @@
 use tagus_proto::v1;
 use tagus_proto::v1::admin_client::AdminClient;
 
-use crate::support::{SECOND, START, Server, series, until};
+use crate::support::{SECOND, START, Server, fails, series, succeeds, tagus, until};
 
 fn request(tags: &str, from: i64, to: i64) -> v1::DeleteRequest {
     v1::DeleteRequest { tags: tags.into(), from, to }
@@ -34,6 +34,26 @@ async fn what_is_deleted_is_gone_also_after_a_kill() {
     assert_eq!(server.number("SELECT count(*) FROM current_values").await, 1);
     let segments = admin.compact(v1::CompactRequest {}).await.unwrap().into_inner().segments;
     assert_eq!(segments.iter().map(|segment| segment.rows).sum::<u64>(), 10);
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_command_deletes_and_says_how_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    let url = format!("http://{}", server.grpc);
+    let mut stream = server.open("gateway", 1).await;
+    stream.write(1, vec![series("a.x", 0, &[1.0; 10]), series("b", 0, &[1.0; 10])]).await;
+    let delete = |tags: &str, from: &str, to: &str| {
+        tagus(&["delete", "--tags", tags, "--from", from, "--to", to], &url)
+    };
+    assert_eq!(succeeds(&delete("A.*", "2000-01-01", "2200-01-01")), "samples=10 tags=1");
+    assert_eq!(server.number("SELECT count(*) FROM samples").await, 10);
+    assert_eq!(succeeds(&delete("a.*", "2000-01-01", "2200-01-01")), "samples=0 tags=1");
+    fails(&delete("bb", "2000-01-01", "2200-01-01"), 1, "'b'");
+    fails(&delete("b", "2200-01-01", "2000-01-01"), 2, "--from is not before --to");
+    fails(&delete("b", "yesterday", "2200-01-01"), 2, "--from");
+    assert_eq!(server.number("SELECT count(*) FROM samples").await, 10);
     assert!(server.stop().await.success());
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -240,4 +240,33 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Runs a command of the binary.
+pub fn tagus(arguments: &[&str], url: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tagus"));
+    command.args(arguments).env("TAGUS_URL", url).output().unwrap()
+}
+
+fn line(text: &[u8]) -> String {
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text.trim_end().to_owned()
+}
+
+/// The line that a command ends with.
+pub fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    line(&output.stdout)
+}
+
+/// A command ends with this status and one line with these words.
+pub fn fails(output: &Output, status: i32, words: &str) {
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    let error = line(&output.stderr);
+    assert!(
+        error.starts_with("error: ") && error.contains(words) && (status == 2 || error.contains(" failed: ")),
+        "{error}"
+    );
+    assert_eq!(error.matches("error").count(), 1, "{error}");
 }

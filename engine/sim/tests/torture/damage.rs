@@ -11,6 +11,8 @@ use tagus_sim::Sim;
 
 use crate::checks;
 use crate::machine::{DIR, Machine};
+use crate::model::Model;
+use crate::steps;
 
 /// What is wrong with the copy.
 struct Rot {
@@ -22,7 +24,7 @@ struct Rot {
 
 /// Damages a copy of the archive, stopped or running, and looks at all of it.
 pub fn inflict(machine: &mut Machine) {
-    let sim = copy(machine);
+    let sim = machine.sound_copy();
     let is_clean = machine.chance(1, 2);
     if is_clean {
         open(machine, &sim).expect("a sound copy").close().expect("a healthy disk");
@@ -43,6 +45,7 @@ pub fn inflict(machine: &mut Machine) {
         let is_log = rot.path.starts_with("/archive/wal");
         if is_clean || rot.path.starts_with("/archive/segments") {
             assert_is_found(&sim, &rot);
+            machine.reach("damage that verify finds");
         }
         match open(machine, &sim) {
             // What is not proven to have been synced ends the log.
@@ -55,18 +58,10 @@ pub fn inflict(machine: &mut Machine) {
 
 /// The archive after a clean stop is sound.
 pub fn assert_sound(machine: &Machine) {
-    let sim = copy(machine);
+    let sim = machine.sound_copy();
     open(machine, &sim).expect("a sound copy").close().expect("a healthy disk");
     sim.disk.kill_process();
     assert_is_sound(&sim);
-}
-
-/// Another machine with the same disk, and without what was ordered of it.
-fn copy(machine: &Machine) -> Sim {
-    let sim = Sim { disk: machine.sim.disk.fork(), ..machine.sim.clone() };
-    sim.disk.call_off_faults();
-    sim.disk.set_capacity(None);
-    sim
 }
 
 fn open(machine: &Machine, sim: &Sim) -> Result<Engine, Error> {
@@ -92,7 +87,7 @@ fn assert_is_found(sim: &Sim, rot: &Rot) {
 /// Damages a random file; none where there is nothing to damage.
 fn spoil(machine: &mut Machine, sim: &Sim) -> Option<Rot> {
     let files: Vec<PathBuf> =
-        sim.disk.files().into_iter().filter(|path| sim.disk.read(path).is_ok_and(|bytes| !bytes.is_empty())).collect();
+        sim.disk.files().into_iter().filter(|path| path.starts_with(DIR) && has_bytes(sim, path)).collect();
     let segments: Vec<PathBuf> = files.iter().filter(|path| path.starts_with("/archive/segments")).cloned().collect();
     let among = if segments.is_empty() || machine.chance(1, 2) { files } else { segments };
     let path = among.get(machine.below(among.len() as u64) as usize)?.clone();
@@ -108,6 +103,10 @@ fn spoil(machine: &mut Machine, sim: &Sim) -> Option<Rot> {
     }
     machine.note(format!("byte {offset} of {} is {}", path.display(), if flipped { "flipped" } else { "unreadable" }));
     Some(Rot { path, offset, flipped })
+}
+
+fn has_bytes(sim: &Sim, path: &Path) -> bool {
+    sim.disk.read(path).is_ok_and(|bytes| !bytes.is_empty())
 }
 
 /// Whether an archive may refuse to open, or to be verified, for this reason.
@@ -133,30 +132,45 @@ fn assert_told(error: &Error, rot: &Rot) {
 
 /// Reads everything, one tag at a time, before and after work on it. `may_miss` where frames at the
 /// end of the log may be gone.
-fn assert_right_or_told(machine: &Machine, engine: &Engine, rot: &Rot, may_miss: bool) {
-    assert_reads(machine, engine, rot, may_miss);
+fn assert_right_or_told(machine: &mut Machine, engine: &Engine, rot: &Rot, may_miss: bool) {
+    let model = machine.model.clone();
+    assert_reads(machine, engine, &model, rot, may_miss);
     for work in [Engine::flush, |engine: &Engine| engine.merge_step().map(drop), Engine::compact] {
         if let Err(error) = work(engine) {
-            let excused = [ErrorKind::Damaged, ErrorKind::Io, ErrorKind::ReadOnly].contains(&error.kind());
-            assert!(excused, "{}: {error}", rot.path.display());
+            assert_excused(&error, rot);
         }
-        assert_reads(machine, engine, rot, may_miss);
+        assert_reads(machine, engine, &model, rot, may_miss);
+    }
+    let expired = steps::expired(machine);
+    match engine.retire_step() {
+        Ok(true) if !may_miss => assert_reads(machine, engine, &model.after(&expired), rot, false),
+        Ok(_) => {}
+        Err(error) => assert_excused(&error, rot),
     }
 }
 
-fn assert_reads(machine: &Machine, engine: &Engine, rot: &Rot, may_miss: bool) {
+/// Whether work on a damaged archive may end like this.
+fn assert_excused(error: &Error, rot: &Rot) {
+    let excused = [ErrorKind::Damaged, ErrorKind::Io, ErrorKind::ReadOnly].contains(&error.kind());
+    assert!(excused, "{}: {error}", rot.path.display());
+}
+
+fn assert_reads(machine: &mut Machine, engine: &Engine, model: &Model, rot: &Rot, may_miss: bool) {
     let view = engine.view();
-    for tag in machine.model.ids().into_iter().filter(|tag| engine.tags().get(*tag).is_some()) {
+    for tag in model.ids().into_iter().filter(|tag| engine.tags().get(*tag).is_some()) {
         let request = ScanRequest::of(TagSelection::Ids(vec![tag]));
         let expected: Vec<_> =
-            machine.model.range(tag, i64::MIN, i64::MAX).map(|(time, cell)| (tag, time, cell.clone())).collect();
+            model.range(tag, i64::MIN, i64::MAX).map(|(time, cell)| (tag, time, cell.clone())).collect();
         match checks::rows(&view, &request, 2) {
             Ok(found) if may_miss => {
                 checks::assert_written(&found, &machine.ever);
                 continue;
             }
             Ok(found) => assert!(found == expected, "{} byte {}: a wrong answer", rot.path.display(), rot.offset),
-            Err(error) => assert_told(&error, rot),
+            Err(error) => {
+                assert_told(&error, rot);
+                machine.reach("an answer that names the damaged file");
+            }
         }
         if may_miss {
             continue;

@@ -24,6 +24,9 @@ pub type Ever = BTreeMap<(TagId, i64), Vec<Cell>>;
 /// What happened last, for whoever has to understand a failure.
 pub type Story = Arc<Mutex<VecDeque<String>>>;
 
+/// How often a history came to what it is there for.
+pub type Reached = BTreeMap<&'static str, u64>;
+
 /// The machine, the archive on it, and the model.
 pub struct Machine {
     pub sim: Sim,
@@ -48,6 +51,7 @@ pub struct Machine {
     pub ever: Ever,
     story: Story,
     pub observed: Digest,
+    pub reached: Reached,
 }
 
 /// A view that is read later.
@@ -88,6 +92,7 @@ impl Machine {
             ever: BTreeMap::new(),
             story,
             observed: Digest::new(),
+            reached: Reached::new(),
         };
         machine.open();
         let specs = first_tags();
@@ -124,9 +129,27 @@ impl Machine {
         story.push_back(what);
     }
 
+    /// Counts something that histories have to come to.
+    pub fn reach(&mut self, what: &'static str) {
+        *self.reached.entry(what).or_default() += 1;
+    }
+
     /// Begins a step: errors from here on have to have a reason.
     pub fn begin(&mut self) {
         self.faults_before = self.sim.disk.faults_left();
+    }
+
+    /// Whether a fault that was ordered came in this step.
+    pub fn has_struck(&self) -> bool {
+        self.sim.disk.faults_left() < self.faults_before
+    }
+
+    /// Another machine with the same disk, and without what was ordered of it.
+    pub fn sound_copy(&self) -> Sim {
+        let sim = Sim { disk: self.sim.disk.fork(), ..self.sim.clone() };
+        sim.disk.call_off_faults();
+        sim.disk.set_capacity(None);
+        sim
     }
 
     pub fn is_latched(&self) -> bool {
@@ -141,13 +164,22 @@ impl Machine {
     /// Accepts an error that has a reason, of the kind for it.
     pub fn accept(&mut self, what: &str, error: &Error) {
         self.note(format!("{what}: {error}"));
-        let struck = self.sim.disk.faults_left() < self.faults_before;
+        let struck = self.has_struck();
         let off = self.sim.disk.is_off();
         let tight = self.config.memory_budget < 1 << 20 || self.disk_is_short;
         match error.kind() {
-            ErrorKind::Exhausted => assert!(tight || struck || off || self.is_latched(), "{what}: {error}"),
-            ErrorKind::Io => assert!(struck || off || self.read_only, "{what}: {error}"),
-            ErrorKind::ReadOnly => assert!(self.is_latched(), "{what}: {error}"),
+            ErrorKind::Exhausted => {
+                assert!(tight || struck || off || self.is_latched(), "{what}: {error}");
+                self.reach("a refusal for want of room");
+            }
+            ErrorKind::Io => {
+                assert!(struck || off || self.read_only, "{what}: {error}");
+                self.reach("an error of the disk");
+            }
+            ErrorKind::ReadOnly => {
+                assert!(self.is_latched(), "{what}: {error}");
+                self.reach("a refusal after writing has ended");
+            }
             _ => panic!("{what}: {error}"),
         }
     }
@@ -155,6 +187,13 @@ impl Machine {
     /// Ends the process and starts it again, however often it takes.
     pub fn restart(&mut self, stop: Stop) {
         self.note(format!("stop: {stop:?}"));
+        self.reach(match stop {
+            Stop::Clean => "a clean stop",
+            Stop::Kill => "a kill",
+            Stop::PowerCut(Fate::Kept) => "a power cut that lost nothing",
+            Stop::PowerCut(Fate::Lost) => "a power cut that lost all that was not synced",
+            Stop::PowerCut(Fate::Torn(_)) => "a power cut that tore",
+        });
         self.held.clear();
         self.sources.clear();
         let engine = self.engine.take().expect("a running process");
@@ -241,6 +280,9 @@ impl Machine {
         named.sort();
         assert_eq!(files, named, "the folder of segments after a start");
         let count = candidates.len();
+        if found > 0 {
+            self.reach("frames that nobody had answered");
+        }
         self.model = candidates.into_iter().nth(found).expect("its place");
         self.note(format!("found: state {found} of {count}, {} samples", self.model.samples.len()));
     }

@@ -11,6 +11,10 @@
 //! 2. Every read is that of the model, at every step, also after writing has ended.
 //! 3. An error has a reason: an ordered fault, a full disk, an end of writing before it.
 //! 4. Damaged bytes give the right answer or an error that names the file, and `verify` finds them.
+//! 5. What is restored from a backup is the archive at that moment.
+//!
+//! A history that never merges or never loses its power shows nothing: what histories come to is
+//! counted, and all of them together have to come to each of it.
 
 mod batches;
 mod checks;
@@ -26,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use machine::{Machine, Story};
+use machine::{Machine, Reached, Story};
 
 const SEEDS: u64 = 200;
 /// Failures after which no more seeds are tried.
@@ -39,19 +43,42 @@ fn seeds() -> Range<u64> {
     text.split_once("..").map_or_else(|| 0..number(&text), |(first, last)| number(first)..number(last))
 }
 
-/// Lives through the history of a seed; answers the digests of the disk and of what was observed.
-fn live(seed: u64, story: &Story) -> (u64, u64) {
+/// What the histories of all seeds have to come to, each by one in twenty of them at least.
+const EACH: [&str; 16] = [
+    "a backup",
+    "a clean stop",
+    "a delete by retention",
+    "a delete",
+    "a fault of the disk",
+    "a kill",
+    "a merge",
+    "a power cut that lost all that was not synced",
+    "a power cut that lost nothing",
+    "a power cut that tore",
+    "a refusal after writing has ended",
+    "a refusal for want of room",
+    "a view that was held",
+    "an answer that names the damaged file",
+    "an error of the disk",
+    "damage that verify finds",
+];
+
+/// What came of a history: digests of the disk and of what was observed, and what it came to.
+type Life = (u64, u64, Reached);
+
+/// Lives through the history of a seed.
+fn live(seed: u64, story: &Story) -> Life {
     let mut machine = Machine::new(seed, Story::clone(story));
     let steps = 30 + machine.below(60);
     for _ in 0..steps {
         steps::step(&mut machine);
     }
     steps::end(&mut machine);
-    (machine.sim.disk.digest(), machine.observed.value())
+    (machine.sim.disk.digest(), machine.observed.value(), machine.reached)
 }
 
 /// The same; what fails is told with its seed and its story.
-fn told(seed: u64) -> Result<(u64, u64), String> {
+fn told(seed: u64) -> Result<Life, String> {
     let story = Story::default();
     catch_unwind(AssertUnwindSafe(|| live(seed, &story))).map_err(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
@@ -69,25 +96,37 @@ fn every_history_is_that_of_the_model() {
     let seeds = seeds();
     let next = AtomicU64::new(seeds.start);
     let failures = Mutex::new(Vec::new());
+    let reached = Mutex::new(Reached::new());
     let work = || loop {
         let seed = next.fetch_add(1, Relaxed);
         if seed >= seeds.end || failures.lock().expect("no panic holds it").len() >= FAILURES {
             break;
         }
-        if let Err(failure) = told(seed) {
-            failures.lock().expect("no panic holds it").push(failure);
+        match told(seed) {
+            Ok((_, _, life)) => {
+                let mut reached = reached.lock().expect("no panic holds it");
+                life.into_iter().for_each(|(what, _)| *reached.entry(what).or_default() += 1);
+            }
+            Err(failure) => failures.lock().expect("no panic holds it").push(failure),
         }
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let failures = failures.into_inner().expect("no panic holds it");
     assert!(failures.is_empty(), "{} of {seeds:?} failed\n{}", failures.len(), failures.join("\n\n"));
+    let reached = reached.into_inner().expect("no panic holds it");
+    println!("of {} histories: {reached:#?}", seeds.end - seeds.start);
+    let least = (seeds.end - seeds.start) / 20;
+    for what in EACH {
+        let lives = reached.get(what).copied().unwrap_or(0);
+        assert!(lives >= least, "only {lives} histories came to {what}");
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_digests() {
     let mut all = Vec::new();
-    for seed in 0..4 {
+    for seed in 0..12 {
         let (first, second) = (told(seed), told(seed));
         assert_eq!(first, second, "seed {seed}: two runs of it differ");
         assert!(!all.contains(&first), "seed {seed}: other seeds give the same");

@@ -1,10 +1,11 @@
 //! What can happen to an archive, one step at a time.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tagus_engine::ingest::Batch;
 use tagus_engine::tag::{TagId, TagSpec, TagType};
-use tagus_engine::{Committed, ErrorKind, Result, TagChange};
+use tagus_engine::{Committed, Engine, ErrorKind, Result, TagChange, restore};
 
 use crate::batches::{self, DAY, HOUR, SECOND};
 use crate::checks;
@@ -17,6 +18,8 @@ use crate::model::{Model, Op};
 const SOURCES: [&str; 4] = ["", "gateway", "historian", "Simulator 2"];
 /// Views that are held at once.
 const HELD: usize = 4;
+const BACKUP: &str = "/media/backup";
+const RESTORED: &str = "/restored";
 
 /// One random step, and all checks after it.
 pub fn step(machine: &mut Machine) {
@@ -29,7 +32,8 @@ pub fn step(machine: &mut Machine) {
         47..=52 => delete(machine),
         53..=59 => work(machine, "flush", |machine| machine.engine().flush()),
         60..=62 => work(machine, "job", |machine| machine.engine().job_step().map(drop)),
-        63..=68 => work(machine, "merge", |machine| machine.engine().merge_step().map(drop)),
+        63..=67 => merge(machine),
+        68 => back_up(machine),
         69 | 70 => work(machine, "compact", |machine| machine.engine().compact()),
         71..=73 => retire(machine),
         74..=78 => move_the_clock(machine),
@@ -49,6 +53,9 @@ pub fn step(machine: &mut Machine) {
 
 /// Restarts what has ended, and compares everything that can be read.
 fn settle(machine: &mut Machine) {
+    if machine.has_struck() {
+        machine.reach("a fault of the disk");
+    }
     if !machine.sim.disk.is_off() {
         check(machine);
         if machine.disk_is_short && machine.chance(1, 4) {
@@ -81,6 +88,7 @@ pub fn check(machine: &mut Machine) {
             let found = checks::everything(view, 2).expect("a view that is held");
             checks::assert_written(&found, &machine.ever);
         }
+        machine.reach("a view that was held");
         if machine.chance(1, 2) {
             machine.held.remove(index);
         }
@@ -122,6 +130,31 @@ pub fn work(machine: &mut Machine, what: &str, work: impl Fn(&Machine) -> Result
     if let Err(error) = work(machine) {
         machine.accept(what, &error);
     }
+}
+
+fn merge(machine: &mut Machine) {
+    machine.note("merge");
+    match machine.engine().merge_step() {
+        Ok(true) => machine.reach("a merge"),
+        Ok(false) => {}
+        Err(error) => machine.accept("merge", &error),
+    }
+}
+
+/// Copies the archive while it is open; what is restored from the copy is the archive.
+fn back_up(machine: &mut Machine) {
+    machine.note("back up");
+    if let Err(error) = machine.engine().backup(Path::new(BACKUP)) {
+        return machine.accept("back up", &error);
+    }
+    machine.reach("a backup");
+    let sim = machine.sound_copy();
+    restore(&sim.env(), Path::new(BACKUP), Path::new(RESTORED), &mut |_, _| {}).expect("a sound backup");
+    let (engine, report) =
+        Engine::open(sim.env(), Path::new(RESTORED), machine.config.clone()).expect("a sound archive");
+    assert_eq!((report.frames, report.lost), (0, Vec::new()), "a restored archive has an empty log");
+    let difference = checks::difference(&engine, &machine.model);
+    assert!(difference.is_empty(), "what is restored: {difference}");
 }
 
 type Answer = Arc<Mutex<Option<Result<Committed>>>>;
@@ -381,13 +414,16 @@ fn delete(machine: &mut Machine) {
     let deleted = machine.engine().delete(&tags, from, to);
     if let Ok(deleted) = deleted {
         assert_eq!(deleted, count as u64, "samples that were deleted");
+        if count > 0 {
+            machine.reach("a delete");
+        }
     }
     let ops = if count > 0 { vec![Op::Delete { tags, from, to }] } else { Vec::new() };
     take(machine, "delete", deleted.map(drop), ops);
 }
 
 /// What retention has to delete now, rule by rule: the one with fewer letters first.
-fn expired(machine: &Machine) -> Vec<Op> {
+pub fn expired(machine: &Machine) -> Vec<Op> {
     let Some(newest) = machine.model.newest_time() else { return Vec::new() };
     let now = newest.min(machine.now());
     let mut rules: Vec<(String, i64)> = machine
@@ -414,7 +450,12 @@ fn retire(machine: &mut Machine) {
     let ops = expired(machine);
     machine.note(format!("retire: {} rules have something", ops.len()));
     match machine.engine().retire_step() {
-        Ok(true) => take(machine, "retire", Ok(()), ops),
+        Ok(true) => {
+            if !ops.is_empty() {
+                machine.reach("a delete by retention");
+            }
+            take(machine, "retire", Ok(()), ops);
+        }
         // It looks only now and then.
         Ok(false) => {}
         Err(error) => take(machine, "retire", Err(error), ops),

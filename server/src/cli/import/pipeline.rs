@@ -124,7 +124,8 @@ async fn explain(args: &ConnectArgs, report: &Mutex<Report>) -> Result<()> {
 }
 
 async fn refused(args: &ConnectArgs, unseen: &Unseen) -> Result<Vec<(usize, String)>> {
-    refusal::find(&connect::open(args).await?, unseen).await
+    let connection = connect::patiently(|| connect::open(args)).await?;
+    refusal::find(&connection, unseen).await
 }
 
 /// Hands rows to the writer.
