@@ -50,7 +50,7 @@ pub struct MergePlan {
 }
 
 /// The next merge; none where nothing is worth it. With `all`, every window that has several runs
-/// is worth it. `unusable` are ids of segments that cannot be read; segments have about `file_bytes`
+/// is worth it, and every larger one that smaller ones lie in. `unusable` are ids of segments that cannot be read; segments have about `file_bytes`
 /// at most. `now` is in nanoseconds since 1970 UTC.
 pub fn next_merge(
     segments: &[SegmentMeta],
@@ -60,7 +60,7 @@ pub fn next_merge(
     all: bool,
 ) -> Option<MergePlan> {
     let live = Live { segments, unusable };
-    crossing(live, now, all).or_else(|| within_windows(live, now, all)).or_else(|| promoted(live, file_bytes, now))
+    crossing(live, now, all).or_else(|| within_windows(live, now, all)).or_else(|| promoted(live, file_bytes, now, all))
 }
 
 /// What there is to merge.
@@ -262,7 +262,7 @@ fn same_window(inputs: &[&SegmentMeta]) -> bool {
 }
 
 /// All runs of a larger window that has ended and whose samples fit into one file.
-fn promoted(live: Live<'_>, file_bytes: u64, now: i64) -> Option<MergePlan> {
+fn promoted(live: Live<'_>, file_bytes: u64, now: i64, all: bool) -> Option<MergePlan> {
     (1..WIDTHS.len()).find_map(|level| {
         let mut windows: BTreeMap<i64, Vec<&SegmentMeta>> = BTreeMap::new();
         for segment in live.usable() {
@@ -275,7 +275,11 @@ fn promoted(live: Live<'_>, file_bytes: u64, now: i64) -> Option<MergePlan> {
             let bytes: u64 = inputs.iter().map(|s| s.bytes).sum();
             let is_smaller = |s: &&&SegmentMeta| home(s.first_time, s.last_time).is_some_and(|l| l < level);
             let smaller: Vec<u64> = inputs.iter().filter(is_smaller).map(|s| s.bytes).collect();
-            let worth = smaller.len() >= 2 && smaller.iter().sum::<u64>() * WORTH >= bytes;
+            // Beside a run of the whole window a smaller one may have versions of its rows.
+            let worth = match all {
+                true => !smaller.is_empty() && inputs.len() >= 2,
+                false => smaller.len() >= 2 && smaller.iter().sum::<u64>() * WORTH >= bytes,
+            };
             if !worth || bytes > file_bytes {
                 return None;
             }

@@ -220,6 +220,19 @@ fn on_demand_every_window_has_one_run() {
     assert_eq!(archive.settle(NOW + 6 * HOUR, true), 0, "there is nothing left to do");
 }
 
+/// A late sample in a large window is not worth rewriting it, but on demand it is: it may replace one.
+#[test]
+fn on_demand_a_large_window_takes_in_what_lies_in_it() {
+    let mut archive = Archive::default();
+    let window = window(2, NOW - 600 * DAY);
+    archive.flush(1_000_000, *window.start(), *window.end());
+    archive.flush(1000, window.start() + 5 * DAY, window.start() + 5 * DAY + HOUR);
+    archive.settle(NOW, false);
+    assert_eq!(archive.segments.len(), 2, "{:?}", archive.segments);
+    archive.settle(NOW, true);
+    assert_eq!(archive.segments.len(), 1, "{:?}", archive.segments);
+}
+
 /// A plant whose segments know how many rows they have of each day.
 struct Plant {
     tags: f64,
