@@ -26,6 +26,7 @@ pub mod planner;
 mod queue;
 mod recovery;
 mod replay;
+pub mod retrieval;
 mod runtime;
 pub mod sample;
 pub mod scan;
