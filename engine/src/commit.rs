@@ -129,7 +129,7 @@ impl Shared {
             }
             Frame::Samples(frame) => self.apply_samples(committer, sequence, &frame),
             Frame::Delete(delete) => {
-                self.apply_delete(Delete { sequence, ..delete });
+                self.apply_delete(committer, Delete { sequence, ..delete });
                 Committed { known: Counts::default(), pending: None }
             }
         }
@@ -137,9 +137,25 @@ impl Shared {
 
     /// Hides what a delete takes away outside the active memtable, then takes it away there: a
     /// reader in between sees it hidden in both.
-    fn apply_delete(&self, delete: Delete) {
-        let active = Arc::clone(&self.published.read().active);
+    ///
+    /// A reader from before it does not know of the delete: were rows taken out of a memtable that it
+    /// reads, older versions of them would come to light. That memtable is left as it is, and frozen.
+    fn apply_delete(&self, committer: &mut Committer, delete: Delete) {
         let delete = Arc::new(delete);
+        // While it is held no view is made.
+        let published = self.published.write();
+        let active = Arc::clone(&published.active);
+        let is_read = Arc::strong_count(&active.memtable) > 1 && active.memtable.has_any_of(&delete);
+        if !is_read {
+            active.add_delete(Arc::clone(&delete));
+            drop(published);
+            active.memtable.delete(&delete);
+            return;
+        }
+        drop(published);
+        self.freeze_at(committer, delete.sequence - 1);
+        let active = Arc::clone(&self.published.read().active);
+        active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         active.add_delete(Arc::clone(&delete));
         active.memtable.delete(&delete);
     }

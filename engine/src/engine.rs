@@ -244,6 +244,7 @@ impl Engine {
             let known = damages.ids();
             match self.shared.merge_step(Some(through)) {
                 Ok(true) => {}
+                Ok(false) if self.shared.turns.stopping.load(Relaxed) => return Err(crate::queue::closed()),
                 Ok(false) => break,
                 // The next plan does without what this one has found.
                 Err(error) if error.kind() == ErrorKind::Damaged && !damages.ids().is_subset(&known) => {}
@@ -466,7 +467,9 @@ impl Shared {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         // The receiver is there: it waits below.
         let done = Done::new(None, move |result| drop(send.send(result)));
-        self.queue.push(Queued { payload, frame, done }, || self.admit())?;
+        let gives_room = matches!(frame, Frame::Delete(_));
+        let admit = || if gives_room { self.admit_delete() } else { self.admit() };
+        self.queue.push(Queued { payload, frame, done }, admit)?;
         self.drain_unthreaded();
         receive.recv().unwrap_or_else(|_| Err(closed()))
     }
@@ -522,6 +525,15 @@ impl Shared {
             // Without threads nobody would flush while this writer waits.
             None if !fits && !self.queue.is_served() => Err(no_room("a flush is due")),
             _ => Ok(fits),
+        }
+    }
+
+    /// Whether a delete may be queued now: also where the disk is short, for it gives room.
+    fn admit_delete(&self) -> Result<bool> {
+        match self.latched() {
+            Some(error) => Err(error),
+            None if self.log_full() => Err(no_room("the log has no room for the delete")),
+            None => Ok(true),
         }
     }
 

@@ -78,6 +78,17 @@ impl Error {
         Error::new(kind, format!("{what} {} failed", path.display()), io_words(source), advice)
     }
 
+    /// An error of the disk while making the file `path`. Where the process has no handle left for it,
+    /// nothing has happened, and the same may pass later.
+    pub fn creating(path: &Path, source: &io::Error) -> Error {
+        use rustix::io::Errno;
+        let error = Error::io("creating", path, source);
+        match source.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE) => error.with_kind(ErrorKind::Exhausted),
+            _ => error,
+        }
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

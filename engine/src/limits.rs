@@ -78,3 +78,9 @@ pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Ids of segments between those that an archive begins with and those that an archive begins with
 /// which was restored from its backup: neither gives an id that the other gives.
 pub const SEGMENT_IDS_PER_EPOCH: u64 = 1_000_000_000;
+/// Answers of one retrieval for one tag, at most: a second apart they make three years.
+pub const ANSWERS_PER_TAG_MAX: u64 = 100_000_000;
+/// Bytes of texts in one batch of a scan, about: the batch ends with the rows that pass it.
+pub const SCAN_TEXT_BYTES: usize = 4 << 20;
+/// Rows with texts that are read at once where they are turned round.
+pub const SCAN_TEXT_ROWS: usize = 512;

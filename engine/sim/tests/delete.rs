@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use support::{Map, read_all};
 use tagus_engine::ingest::{Batch, Block, Counts, Shape, TagRef, Values};
 use tagus_engine::sample::Cell;
-use tagus_engine::scan::{ScanRequest, TagSelection};
+use tagus_engine::scan::{ReadView, ScanRequest, TagSelection};
 use tagus_engine::tag::{TagId, TagSpec, TagType};
-use tagus_engine::{Config, Engine, OpenSource, Retention};
+use tagus_engine::{Config, Engine, ErrorKind, OpenSource, Retention};
 use tagus_sim::{Fate, Sim};
 
 const DIR: &str = "/archive";
@@ -75,7 +75,11 @@ impl Plant {
     }
 
     fn id(&self, tag: u64) -> TagId {
-        self.engine.tags().find(&name(tag)).unwrap().id
+        self.id_of(&name(tag))
+    }
+
+    fn id_of(&self, name: &str) -> TagId {
+        self.engine.tags().find(name).unwrap().id
     }
 
     /// Ends the process, with or without the power, and starts again.
@@ -186,6 +190,67 @@ fn deletes_equal_a_map_through_flushes_merges_and_restarts() {
         assert_eq!(plant.engine.status().deletes, 0, "seed {seed}: merges have applied all deletes");
         assert_eq!(plant.rows_on_disk(), plant.map.len() as u64, "seed {seed}: what is deleted is off the disk");
     }
+}
+
+/// A reader from before a delete sees what was there then: not what had been replaced before.
+#[test]
+fn a_view_from_before_a_delete_shows_no_older_value() {
+    let mut plant = Plant::new(14);
+    plant.write(&[(0, NOW - HOUR, 1.0), (1, NOW - HOUR, 1.0)]);
+    plant.engine.flush().unwrap();
+    plant.write(&[(0, NOW - HOUR, 2.0), (1, NOW - HOUR, 2.0), (0, NOW, 3.0)]);
+    let view = plant.engine.view();
+    let expected = plant.map.clone();
+    plant.delete(&[0], NOW - HOUR, NOW - HOUR);
+    plant.check("after the delete");
+    plant.write(&[(1, NOW, 4.0)]);
+    let rows = |view: &ReadView| -> Vec<(TagId, i64, Cell)> {
+        let spec = view.plan(&ScanRequest::of(TagSelection::All), 1).unwrap();
+        let batches = view.open(&spec, 0, Arc::default()).unwrap().map(|batch| batch.unwrap());
+        batches
+            .flat_map(|batch| {
+                let row = |tag: TagId, i: usize| (tag, batch.rows.times[i], batch.rows.cell(i));
+                batch.runs.iter().flat_map(|(tag, range)| range.clone().map(|i| row(*tag, i))).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let there: Vec<_> = expected.iter().map(|((tag, time), cell)| (plant.id_of(tag), *time, cell.clone())).collect();
+    assert_eq!(rows(&view), there);
+    drop(view);
+    plant.engine.flush().unwrap();
+    plant.check("after a flush");
+    plant.restart(Some(Fate::Kept));
+    plant.check("after a restart");
+    plant.engine.compact().unwrap();
+    plant.check("after merges");
+}
+
+/// A delete is taken where writes are refused, and files of which nothing is left need no room to go.
+#[test]
+fn a_disk_without_room_gets_it_from_deletes() {
+    /// For the manifest and a flush; writers leave more alone.
+    const ROOM: u64 = 64 << 10;
+    let mut plant = Plant::new(15);
+    for day in 0..3 {
+        let time = |i: u64| NOW - (10 - day) * DAY + i.cast_signed() * SECOND;
+        let samples: Vec<(u64, i64, f64)> = (0..400).map(|i| (i % TAGS, time(i), i as f64 / 7.0)).collect();
+        plant.write(&samples);
+        plant.engine.flush().unwrap();
+    }
+    plant.write(&[(0, NOW, 1.0)]);
+    let used = plant.sim.disk.used_bytes();
+    plant.sim.disk.set_capacity(Some(used + ROOM));
+    let refused = plant.engine.create_tags(vec![TagSpec::new("one more", TagType::Float64)]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Exhausted, "{refused}");
+    let all: Vec<u64> = (0..TAGS).collect();
+    plant.delete(&all, i64::MIN, NOW - 8 * DAY);
+    plant.engine.flush().unwrap();
+    sim_hours(&plant, 2);
+    let before = plant.segments();
+    while plant.engine.merge_step().unwrap() {}
+    assert!(plant.segments() < before, "files are gone");
+    plant.sim.disk.set_capacity(None);
+    plant.check("after the purge");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{deletes_file, lists, tags_file};
-use crate::commit::fold_newest;
+use crate::commit::{Committer, fold_newest};
 use crate::delete::{Delete, Deletes};
 use crate::engine::{Published, Shared};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +23,7 @@ use crate::memtable::Flushed;
 use crate::planner::{FlushDue, FlushFacts, FlushLimits, flush_due};
 use crate::sample::Row;
 use crate::scan::ReadView;
-use crate::segment::{NewSegment, SegmentMeta, SegmentWriter};
+use crate::segment::{NewSegment, Segment, SegmentMeta, SegmentWriter};
 use crate::tag::TagId;
 use crate::tag_table::TagTable;
 
@@ -88,6 +88,12 @@ impl Shared {
     /// that merges have made old.
     fn freeze(&self) {
         let mut committer = self.committer.lock();
+        let position = committer.last_sequence();
+        self.freeze_at(&mut committer, position);
+    }
+
+    /// The same, at a position of the log up to which all frames are applied.
+    pub(crate) fn freeze_at(&self, committer: &mut Committer, position: u64) {
         // Frames are applied under the committer's lock: nothing is added to the memtable now.
         let published = self.published.read().clone();
         let active = &published.active;
@@ -101,7 +107,7 @@ impl Shared {
         let newest = unflushed(memtable.tags()).into_iter();
         let newest = newest.filter_map(|tag| Some((tag, unflushed(memtable.extent(tag))?.last_time)));
         fold_newest(&mut committer.older_newest, newest);
-        active.freeze(committer.last_sequence());
+        active.freeze(position);
         let next = Arc::default();
         self.publish(|now| {
             let frozen = now.frozen.iter().chain([active]).cloned().collect();
@@ -242,13 +248,28 @@ impl Shared {
             tags: self.tags.read().clone(),
             manifest: before.number,
         };
-        let newest = match view.newest_of(&tags) {
-            Err(error) if error.kind() == ErrorKind::Damaged => readable(&view, &tags)?,
-            newest => newest?,
-        };
+        let newest = self.newest_readable(view, &tags)?;
         let found: BTreeSet<TagId> = newest.iter().map(|(tag, _)| *tag).collect();
         tags.retain(|tag| !found.contains(tag));
         Ok((newest, tags))
+    }
+
+    /// The newest samples of tags in segments that can be read.
+    fn newest_readable(&self, mut view: ReadView, tags: &[TagId]) -> Result<Newest> {
+        loop {
+            match view.newest_of(tags) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let damaged = self.archive.damages().ids();
+                    let sound = |segment: &&Arc<Segment>| !damaged.contains(&segment.meta().id);
+                    let sound: Vec<Arc<Segment>> = view.segments.iter().filter(sound).cloned().collect();
+                    if sound.len() == view.segments.len() {
+                        return Err(error);
+                    }
+                    view.segments = sound.into();
+                }
+                newest => return newest,
+            }
+        }
     }
 
     fn write_segment(&self, generation: &Generation, id: u64) -> Result<Option<SegmentMeta>> {
@@ -348,19 +369,6 @@ impl Shared {
 /// What a memtable says that is not flushed yet.
 fn unflushed<T>(answer: std::result::Result<T, Flushed>) -> T {
     answer.expect("a memtable is flushed once")
-}
-
-/// The newest samples of those tags whose segments can be read: the others are without one.
-fn readable(view: &ReadView, tags: &[TagId]) -> Result<Newest> {
-    let mut newest = Newest::new();
-    for tag in tags {
-        match view.newest_at(*tag, i64::MAX) {
-            Ok(row) => newest.extend(row.map(|row| (*tag, row))),
-            Err(error) if error.kind() == ErrorKind::Damaged => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(newest)
 }
 
 /// Sources beyond the bound that were idle for longest, by name.

@@ -47,15 +47,29 @@ impl Shared {
         let mut unusable = self.archive.damages().ids();
         let newer = |meta: &&SegmentMeta| through.is_some_and(|through| meta.last_sequence > through);
         unusable.extend(ground.metas.iter().filter(newer).map(|meta| meta.id));
-        if let Some(id) = next_purge(&ground.metas, &unusable, &ground.deletes, now, all) {
-            return self.purge(&ground, id);
+        let mut purgeable = ground.metas.clone();
+        let mut put_off = None;
+        loop {
+            let (worked_on, done) = if let Some(id) = next_purge(&purgeable, &unusable, &ground.deletes, now, all) {
+                (vec![id], self.purge(&ground, id))
+            } else if let Some(plan) = next_merge(&ground.metas, &unusable, self.config.segment_bytes, now, all) {
+                let is_input = |segment: &&Arc<Segment>| plan.inputs.contains(&segment.meta().id);
+                let inputs: Vec<Arc<Segment>> = ground.segments.iter().filter(is_input).cloned().collect();
+                let done = self.rewrite(&ground, &inputs, &plan.windows);
+                (plan.inputs, done)
+            } else {
+                return put_off.map_or(Ok(false), Err);
+            };
+            match done {
+                // Where the disk is short of room for one, there may be room for another.
+                Err(error) if error.kind() == ErrorKind::Exhausted => {
+                    put_off = put_off.or(Some(error));
+                    purgeable.retain(|meta| !worked_on.contains(&meta.id));
+                    unusable.extend(worked_on);
+                }
+                done => return done,
+            }
         }
-        let Some(plan) = next_merge(&ground.metas, &unusable, self.config.segment_bytes, now, all) else {
-            return Ok(false);
-        };
-        let inputs: Vec<Arc<Segment>> =
-            ground.segments.iter().filter(|s| plan.inputs.contains(&s.meta().id)).cloned().collect();
-        self.rewrite(&ground, &inputs, &plan.windows)
     }
 
     fn ground(&self) -> Ground {
@@ -77,7 +91,7 @@ impl Shared {
         inputs: &[Arc<Segment>],
         windows: &[RangeInclusive<i64>],
     ) -> Result<bool> {
-        self.check_room(inputs)?;
+        self.check_room(ground, inputs)?;
         let mut written = Vec::new();
         let done = self.write_merged(ground, inputs, windows, &mut written);
         if !matches!(done, Ok(true)) {
@@ -101,11 +115,15 @@ impl Shared {
         }
     }
 
-    /// A merge needs as much room as its inputs, beside what flushes need.
-    fn check_room(&self, inputs: &[Arc<Segment>]) -> Result<()> {
+    /// A merge needs as much room as what is left of its inputs, beside what flushes need.
+    fn check_room(&self, ground: &Ground, inputs: &[Arc<Segment>]) -> Result<()> {
+        let deletes = Deletes::of(ground.deletes.clone());
+        let needed: u64 = inputs.iter().map(|s| s.meta()).filter(|m| !deletes.take_all_of(m)).map(|m| m.bytes).sum();
+        if needed == 0 {
+            return Ok(());
+        }
         let dir = self.archive.segment_dir();
         let free = self.env.disk.free_bytes(&dir).map_err(|e| Error::io("measuring", &dir, &e))?;
-        let needed: u64 = inputs.iter().map(|s| s.meta().bytes).sum();
         if needed.saturating_add(self.log_bytes.load(Relaxed)) <= free {
             return Ok(());
         }
@@ -126,7 +144,13 @@ impl Shared {
         // Deletes that the manifest does not have yet stay for the frames that replay may bring again.
         let deletes = Deletes::of(ground.deletes.clone());
         let view = ReadView { segments: inputs.into(), memtables: Vec::new(), deletes, tags, manifest: 0 };
-        for window in windows {
+        let touches = |window: &&RangeInclusive<i64>| {
+            inputs.iter().any(|s| s.meta().first_time <= *window.end() && s.meta().last_time >= *window.start())
+        };
+        for window in windows.iter().filter(touches) {
+            if self.turns.stopping.load(Relaxed) {
+                return Ok(false);
+            }
             let request =
                 ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::All) };
             let spec = view.plan(&request, 1)?;

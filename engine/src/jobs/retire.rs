@@ -14,6 +14,7 @@ use crate::error::{ErrorKind, Result};
 use crate::planner::{Expiry, expiries};
 use crate::scan::{ScanRequest, TagSelection};
 
+const MINUTE: u64 = 60_000_000_000;
 const HOUR: u64 = 3_600_000_000_000;
 const DAY: u64 = 24 * HOUR;
 
@@ -22,6 +23,8 @@ const DAY: u64 = 24 * HOUR;
 pub(crate) struct Looked {
     now: i64,
     monotonic: u64,
+    /// Monotonic time of the next look.
+    due: u64,
     /// Monotonic time before which nothing is deleted.
     rests_until: u64,
 }
@@ -35,34 +38,49 @@ impl Shared {
         let Some(newest) = self.newest_of_all() else { return Ok(false) };
         let now = newest.min(self.env.clock.now());
         let tags = self.tags.read().clone();
-        let mut any = false;
+        let mut any = Ok(false);
         for expiry in expiries(&tags, &self.config.retention, now) {
-            any |= self.retire(&expiry)?;
+            match self.retire(&expiry) {
+                Ok(done) => any = any.map(|any| any || done),
+                // The other rules may free the room that this one wants for.
+                Err(error) => any = any.and(Err(error)),
+            }
         }
-        Ok(any)
+        if any.is_err() {
+            self.look_again_soon();
+        }
+        any
+    }
+
+    /// Lets the next look come in a minute.
+    fn look_again_soon(&self) {
+        if let Some(looked) = &mut *self.turns.retired.lock() {
+            looked.due = looked.monotonic.saturating_add(MINUTE);
+        }
     }
 
     /// Notes that retention is looked at; whether it is time for that, and the clock can be trusted.
     fn look(&self) -> bool {
         let (now, monotonic) = (self.env.clock.now(), self.env.clock.monotonic());
+        let due = monotonic.saturating_add(self.retention_interval());
         let mut looked = self.turns.retired.lock();
         let Some(before) = *looked else {
             let jumped = self.turns.clock_jumped.load(Relaxed);
             let rests_until = if jumped { monotonic.saturating_add(DAY) } else { monotonic };
-            *looked = Some(Looked { now, monotonic, rests_until });
+            *looked = Some(Looked { now, monotonic, due, rests_until });
             return !jumped;
         };
-        let passed = monotonic.saturating_sub(before.monotonic);
-        if passed < self.retention_interval() {
+        if monotonic < before.due {
             return false;
         }
+        let passed = monotonic.saturating_sub(before.monotonic);
         let expected = before.now.saturating_add_unsigned(passed);
         let mut rests_until = before.rests_until;
         if now.abs_diff(expected) >= DAY {
             tracing::warn!("the clock has jumped: retention deletes nothing for a day");
             rests_until = monotonic.saturating_add(DAY);
         }
-        *looked = Some(Looked { now, monotonic, rests_until });
+        *looked = Some(Looked { now, monotonic, due, rests_until });
         monotonic >= rests_until
     }
 

@@ -122,10 +122,8 @@ impl Manifest {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("removing", &temporary, &e)),
             _ => {}
         }
-        let filled = disk.open(&temporary, OpenMode::CreateNew).and_then(|file| {
-            file.write_all_at(bytes, 0)?;
-            Ok(file)
-        });
+        let made = disk.open(&temporary, OpenMode::CreateNew).map_err(|e| Error::creating(&temporary, &e))?;
+        let filled = made.write_all_at(bytes, 0).map(|()| made);
         // Until the sync nothing is promised: a full disk is given back what was taken.
         let file = filled.map_err(|e| {
             let _ = disk.remove(&temporary);

@@ -168,6 +168,18 @@ impl Memtable {
         inner.arena.bytes() + inner.bytes
     }
 
+    /// Whether it has samples that a delete takes away, as far as tags and ends of their times tell.
+    pub(crate) fn has_any_of(&self, delete: &Delete) -> bool {
+        let inner = self.inner.read();
+        let concerns = |extent: Extent| extent.first_time <= delete.to && extent.last_time >= delete.from;
+        delete.tags.ranges().iter().any(|(first, last)| {
+            let end = (inner.pages.len() * PAGE_RUNS).min((last.0 as usize).saturating_add(1));
+            (first.0 as usize..end)
+                .filter_map(|index| u32::try_from(index).ok())
+                .any(|id| inner.run(TagId(id)).is_some_and(|run| concerns(run.extent())))
+        })
+    }
+
     /// Takes away the samples of a delete, whose frame is the last one applied then.
     pub(crate) fn delete(&self, delete: &Delete) {
         let mut inner = self.inner.write();

@@ -102,10 +102,16 @@ fn has_ended(window: &RangeInclusive<i64>, now: i64) -> bool {
     window.end().saturating_add(GRACE) < now
 }
 
+/// Whether a window has ended, or lies ahead as a whole, as those of forecasts do. A clock that is far
+/// behind sees the archive so.
+fn is_apart(window: &RangeInclusive<i64>, now: i64) -> bool {
+    has_ended(window, now) || *window.start() > now.saturating_add(GRACE)
+}
+
 /// The level at which samples of a time are kept apart from others when a merge is cut: the
-/// largest whose window has ended.
+/// largest whose window has ended, or lies ahead.
 fn level_of(time: i64, now: i64) -> usize {
-    (0..WIDTHS.len()).rev().find(|level| has_ended(&window(*level, time), now)).unwrap_or(0)
+    (0..WIDTHS.len()).rev().find(|level| is_apart(&window(*level, time), now)).unwrap_or(0)
 }
 
 /// Whether a segment of these times needs no cut.
@@ -267,7 +273,7 @@ fn promoted(live: Live<'_>, file_bytes: u64, now: i64, all: bool) -> Option<Merg
         let mut windows: BTreeMap<i64, Vec<&SegmentMeta>> = BTreeMap::new();
         for segment in live.usable() {
             let window = window(level, segment.first_time);
-            if window.contains(&segment.last_time) && has_ended(&window, now) {
+            if window.contains(&segment.last_time) && is_apart(&window, now) {
                 windows.entry(*window.start()).or_default().push(segment);
             }
         }
@@ -275,12 +281,14 @@ fn promoted(live: Live<'_>, file_bytes: u64, now: i64, all: bool) -> Option<Merg
             let bytes: u64 = inputs.iter().map(|s| s.bytes).sum();
             let is_smaller = |s: &&&SegmentMeta| home(s.first_time, s.last_time).is_some_and(|l| l < level);
             let smaller: Vec<u64> = inputs.iter().filter(is_smaller).map(|s| s.bytes).collect();
-            // Beside a run of the whole window a smaller one may have versions of its rows.
+            let runs: BTreeSet<(u64, u64)> = inputs.iter().map(|s| (s.first_sequence, s.last_sequence)).collect();
+            // One run of several segments stays as it is. Beside a run of the whole window a smaller one
+            // may have versions of its rows.
             let worth = match all {
                 true => !smaller.is_empty() && inputs.len() >= 2,
                 false => smaller.len() >= 2 && smaller.iter().sum::<u64>() * WORTH >= bytes,
             };
-            if !worth || bytes > file_bytes {
+            if runs.len() < 2 || !worth || bytes > file_bytes {
                 return None;
             }
             let window = window(level, start);

@@ -220,6 +220,27 @@ fn on_demand_every_window_has_one_run() {
     assert_eq!(archive.settle(NOW + 6 * HOUR, true), 0, "there is nothing left to do");
 }
 
+/// Forecasts, and what a clock far behind takes for them, are not cut into days.
+#[test]
+fn times_far_ahead_are_few_windows() {
+    for (now, ahead) in [(NOW, 3650), (NOW, 86_000), (0, 20_500)] {
+        let mut archive = Archive::default();
+        for _ in 0..2 * FAN_IN {
+            archive.flush(1000, now - 3 * DAY, now + ahead * DAY);
+        }
+        let plan =
+            next_merge(&archive.segments, &BTreeSet::new(), SEGMENT_BYTES, now, false).expect("they cross windows");
+        assert!(plan.windows.len() < 100, "{} windows for {ahead} days", plan.windows.len());
+        for all in [false, true] {
+            archive.settle(now, all);
+            assert!(archive.segments.len() < 130, "{} segments for {ahead} days", archive.segments.len());
+        }
+        // The years come.
+        archive.settle(now + 100 * DAY, false);
+        assert!(archive.segments.len() < 130, "{} segments", archive.segments.len());
+    }
+}
+
 /// A late sample in a large window is not worth rewriting it, but on demand it is: it may replace one.
 #[test]
 fn on_demand_a_large_window_takes_in_what_lies_in_it() {

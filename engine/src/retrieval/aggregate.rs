@@ -1,5 +1,7 @@
 //! The 37 aggregates of Part 13 by name.
 
+use super::sample::Context;
+
 /// An aggregate, as Part 13 names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[allow(missing_docs)]
@@ -52,6 +54,16 @@ pub enum Machine {
     Area,
     /// [`Simple`](super::Simple).
     Simple,
+}
+
+impl Machine {
+    /// Which samples around the range it has to be fed.
+    pub fn context(self) -> Context {
+        match self {
+            Machine::Points | Machine::Area => Context { values_before: 2, value_after: true },
+            Machine::Simple => Context { values_before: 1, value_after: false },
+        }
+    }
 }
 
 /// What the values of an aggregate are.

@@ -55,8 +55,12 @@ impl Grid {
         let near = place * self.step;
         let far = near.saturating_add(self.step).min(self.start.abs_diff(self.end));
         match self.is_reverse() {
-            false => Interval { low: self.start.wrapping_add_unsigned(near), high: self.start.wrapping_add_unsigned(far) },
-            true => Interval { low: self.start.wrapping_sub_unsigned(far), high: self.start.wrapping_sub_unsigned(near) },
+            false => {
+                Interval { low: self.start.wrapping_add_unsigned(near), high: self.start.wrapping_add_unsigned(far) }
+            }
+            true => {
+                Interval { low: self.start.wrapping_sub_unsigned(far), high: self.start.wrapping_sub_unsigned(near) }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One aggregate of one tag, whichever machine answers it.
 
-use super::{Aggregate, Answers, Area, Context, Grid, Machine, Points, Rules, Samples, Simple, Span};
+use super::sample::INVALID_INPUTS;
+use super::{Aggregate, Answers, Area, Grid, Machine, Points, Rules, Samples, Simple, Span};
 
 /// Answers an aggregate of each interval of a grid, ascending in time.
 pub enum Processor {
@@ -10,6 +11,14 @@ pub enum Processor {
     Area(Area),
     /// See [`Simple`].
     Simple(Box<Simple>),
+    /// The aggregate has no meaning for the tag.
+    Refused(Refused),
+}
+
+/// Answers each interval that its input is not valid.
+pub struct Refused {
+    grid: Grid,
+    done: u64,
 }
 
 impl Processor {
@@ -22,12 +31,9 @@ impl Processor {
         }
     }
 
-    /// Which samples around the range it has to be fed.
-    pub fn context(&self) -> Context {
-        match self {
-            Processor::Points(_) | Processor::Area(_) => Context { values_before: 2, value_after: true },
-            Processor::Simple(_) => Context { values_before: 1, value_after: false },
-        }
+    /// For a tag that has no values of the kind that the aggregate takes.
+    pub fn refused(grid: Grid) -> Processor {
+        Processor::Refused(Refused { grid, done: 0 })
     }
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
@@ -37,6 +43,7 @@ impl Processor {
             Processor::Points(points) => points.feed(samples, at, out, room),
             Processor::Area(area) => area.feed(samples, at, out, room),
             Processor::Simple(simple) => simple.feed(samples, at, std::slice::from_mut(out), room),
+            Processor::Refused(_) => samples.len(),
         }
     }
 
@@ -47,6 +54,17 @@ impl Processor {
             Processor::Points(points) => points.finish(out, room),
             Processor::Area(area) => area.finish(out, room),
             Processor::Simple(simple) => simple.finish(std::slice::from_mut(out), room),
+            Processor::Refused(refused) => refused.finish(out, room),
         }
+    }
+}
+
+impl Refused {
+    fn finish(&mut self, out: &mut Answers, room: usize) -> bool {
+        while self.done < self.grid.len() && out.len() < room {
+            out.push(self.grid.start_of(self.grid.interval(self.done)), None, INVALID_INPUTS, 0);
+            self.done += 1;
+        }
+        self.done == self.grid.len()
     }
 }

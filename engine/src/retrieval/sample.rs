@@ -5,6 +5,9 @@ use crate::status::{Quality, Status};
 /// Uncertain, because what it was made of was not all good.
 pub(super) const SUBNORMAL: Status = Status(0x40A4_0000);
 
+/// BadAggregateInvalidInputs: the aggregate has no meaning for values of this kind.
+pub(super) const INVALID_INPUTS: Status = Status(0x80D6_0000);
+
 /// Samples of one tag in columns, ascending in time, each time once.
 ///
 /// The value of a Bad sample is not looked at; other values are finite. Texts go by numbers that are
@@ -41,6 +44,11 @@ pub struct Context {
     /// Whether the next sample that counts as a value after the range, and what comes before it, is
     /// needed; otherwise the next of any quality is.
     pub value_after: bool,
+}
+
+impl Context {
+    /// Nothing.
+    pub const NONE: Context = Context { values_before: 0, value_after: false };
 }
 
 /// Answers in columns.
@@ -109,6 +117,13 @@ impl Answers {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
+    }
+
+    /// Turns their order round.
+    pub fn reverse(&mut self) {
+        self.times.reverse();
+        self.values.reverse();
+        self.statuses.reverse();
     }
 
     /// Removes all, keeping the room they took.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::spec::Order;
+use crate::limits::SCAN_TEXT_BYTES;
 use crate::sample::Rows;
 use crate::segment::Columns;
 use crate::tag::TagId;
@@ -39,6 +40,8 @@ pub(super) struct BatchBuilder {
     columns: Columns,
     /// The batch ends here: the limit of the scan or of the batch.
     end: usize,
+    /// Bytes of the texts so far.
+    text_bytes: usize,
     batch: ScanBatch,
 }
 
@@ -46,7 +49,7 @@ impl BatchBuilder {
     /// An empty batch of at most `end` rows, and at most `batch`.
     pub(super) fn new(columns: Columns, batch: usize, end: u64) -> BatchBuilder {
         let end = usize::try_from(end).map_or(batch, |end| end.min(batch));
-        BatchBuilder { columns, end, batch: ScanBatch::default() }
+        BatchBuilder { columns, end, text_bytes: 0, batch: ScanBatch::default() }
     }
 
     /// Counts rows of a tag that need no column.
@@ -57,6 +60,11 @@ impl BatchBuilder {
             Some((last, range)) if *last == tag => range.end = self.batch.len,
             _ => self.batch.runs.push((tag, start..self.batch.len)),
         }
+    }
+
+    fn count_texts(&mut self, rows: &Rows, range: Range<usize>) {
+        let texts = rows.texts.get(range).unwrap_or_default();
+        self.text_bytes += texts.iter().flatten().map(|text| text.len()).sum::<usize>();
     }
 
     /// The batch.
@@ -72,13 +80,14 @@ impl BatchBuilder {
 
 impl Sink for BatchBuilder {
     fn room(&self) -> usize {
-        self.end - self.batch.len
+        if self.text_bytes > SCAN_TEXT_BYTES { 0 } else { self.end - self.batch.len }
     }
 
     fn take(&mut self, tag: TagId, rows: &Rows, range: Range<usize>) {
         if range.is_empty() {
             return;
         }
+        self.count_texts(rows, range.clone());
         append(&mut self.batch.rows, self.batch.len, rows, range.clone(), self.columns);
         self.count(tag, range.len());
     }
@@ -93,6 +102,7 @@ impl Sink for BatchBuilder {
         for (tag, range) in runs {
             self.count(*tag, range.len());
         }
+        self.count_texts(&rows, 0..rows.len());
         drop_columns(&mut rows, self.columns);
         self.batch.rows = rows;
     }

@@ -16,6 +16,7 @@
 
 mod batch;
 mod cursor;
+mod history;
 mod inventory;
 mod lookup;
 mod merge;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 pub use batch::{ScanBatch, ScanStatistics};
 pub use cursor::ScanCursor;
+pub use history::{Histories, HistoryPart, HistoryRequest};
 pub use spec::{Order, QualitySet, ScanCell, ScanRequest, ScanSpec, TagSelection};
 
 use crate::TagTable;

@@ -77,6 +77,12 @@ impl ReadView {
         })
     }
 
+    /// About how many rows a request has: what tag directories say, as if samples came evenly.
+    pub fn about_rows(&self, request: &ScanRequest) -> Result<u64> {
+        let tags = request.tags.sorted();
+        Ok(self.loads(request, &tags)?.iter().map(|load| load.rows).fold(0, u64::saturating_add))
+    }
+
     /// A bound of the number of partitions that needs no directory.
     fn partitions_possible(&self, request: &ScanRequest, partitions: usize, grain: Grain) -> usize {
         let cell = whole_cell(request);

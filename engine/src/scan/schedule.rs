@@ -15,7 +15,7 @@ use super::spec::{Order, TagSelection};
 use super::sweep::{Shared, SharedSource, Sweep};
 use super::{ReadView, ScanCell};
 use crate::error::Result;
-use crate::segment::Segment;
+use crate::segment::{Columns, Segment};
 use crate::tag::TagId;
 
 /// A piece of a scan, in scan order.
@@ -181,6 +181,13 @@ impl Schedule {
         if self.may_end_early() || self.reading.order == Order::Descending { page } else { 4 * page }
     }
 
+    /// Whether a source is read as a whole where rows come backwards. Texts may be long.
+    fn is_small(&self, source: &TagSource) -> bool {
+        let has_texts = matches!(&source.origin, Origin::Segment(_, run) if run.has_text);
+        let reads_texts = has_texts && self.reading.columns.contains(Columns::TEXT);
+        source.rows() <= self.rows_small() && !(reads_texts && self.reading.order == Order::Descending)
+    }
+
     fn may_end_early(&self) -> bool {
         self.reading.rows_hint != u64::MAX
     }
@@ -189,13 +196,13 @@ impl Schedule {
     fn sweepable(&self, group: &[TagSource]) -> Option<Arc<Segment>> {
         let [TagSource { origin: Origin::Segment(segment, _), .. }] = group else { return None };
         let any_size = !self.may_end_early() && self.reading.order == Order::Ascending;
-        (any_size || group[0].rows() <= self.rows_small()).then(|| Arc::clone(segment))
+        (any_size || self.is_small(&group[0])).then(|| Arc::clone(segment))
     }
 
     /// Adds a small run of a segment to the reader that is shared by the tags of this stretch.
     fn share(&mut self, source: TagSource) -> (TagSource, Option<Arc<Mutex<Shared>>>) {
         let Origin::Segment(segment, run) = &source.origin else { return (source, None) };
-        if source.rows() > self.rows_small() {
+        if !self.is_small(&source) {
             return (source, None);
         }
         let new = || Arc::new(Mutex::new(Shared::new(segment, &self.reading)));

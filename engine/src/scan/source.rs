@@ -7,7 +7,7 @@ use super::batch::{append, arrange};
 use super::inventory::{Origin, TagSource};
 use super::spec::{Order, QualitySet, ScanSpec};
 use crate::error::Result;
-use crate::limits::{PAGE_ROWS, SCAN_BATCH_ROWS};
+use crate::limits::{PAGE_ROWS, SCAN_BATCH_ROWS, SCAN_TEXT_ROWS};
 use crate::memtable::{End, Flushed, Memtable};
 use crate::sample::Rows;
 use crate::segment::{Columns, ReadMetrics, RowReader, Segment, TagRun};
@@ -110,7 +110,11 @@ impl SegmentSource {
         columns: Columns,
         reading: &Reading,
     ) -> SegmentSource {
-        let Reading { rows_hint, order, sizes, .. } = *reading;
+        let Reading { rows_hint, order, mut sizes, .. } = *reading;
+        if run.has_text && columns.contains(Columns::TEXT) && order == Order::Descending {
+            // What is read at once is turned round, and texts may be long.
+            sizes.page = sizes.page.min(SCAN_TEXT_ROWS as u64);
+        }
         SegmentSource {
             segment,
             run,

@@ -25,7 +25,7 @@ pub struct Output {
 impl Output {
     /// Creates the file, which must not exist.
     pub fn create(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<Output> {
-        let file = disk.open(&path, OpenMode::CreateNew).map_err(|e| Error::io("creating", &path, &e))?;
+        let file = disk.open(&path, OpenMode::CreateNew).map_err(|e| Error::creating(&path, &e))?;
         let disk = disk.clone();
         Ok(Output { disk, path, file, offset: 0, unsynced: 0, sums: BlockSummer::new(), keep: false })
     }

@@ -32,8 +32,8 @@ pub(super) fn look(
         Ok(())
     };
     add(&archive.dir, &|name| PARTS.contains(&name), "it is no part of the archive")?;
-    add(&archive.manifest_dir(), &|name| name.ends_with(".manifest"), "it is no part of the manifest")?;
-    add(&archive.log_dir(), &|name| name.ends_with(".log"), "it is no part of the log")?;
+    add(&archive.manifest_dir(), &|name| is_numbered(name, ".manifest"), "it is no part of the manifest")?;
+    add(&archive.log_dir(), &|name| is_numbered(name, ".log"), "it is no part of the log")?;
     match state {
         Some(state) => {
             let live: HashSet<&str> = state.segments.iter().map(|segment| segment.name.as_str()).collect();
@@ -61,6 +61,12 @@ fn names(env: &Env, folder: &Path) -> Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed.map_err(|error| Error::io("listing", folder, &error)),
     }
+}
+
+/// Whether a name is one that the log and the manifest give: digits alone, and this ending.
+fn is_numbered(name: &str, ending: &str) -> bool {
+    let digits = name.strip_suffix(ending).unwrap_or_default();
+    digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The checksum in the name of a quarantined log file, `NAME.log.CRC32C.N`.

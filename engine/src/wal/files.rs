@@ -161,7 +161,7 @@ impl Store {
                 self.next_name += 1;
                 Ok(Some(Preparation { path, file, written: 0 }))
             }
-            Err(error) => none_if_full(Error::io("creating", &path, &error)),
+            Err(error) => none_if_full(Error::creating(&path, &error)),
         }
     }
 

@@ -9,6 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use serde::{Deserialize, Serialize};
 
+use crate::retrieval::{RetrievalExec, RetrievalPlan};
 use crate::samples::{SamplePlan, SampleScanExec};
 use crate::tables::{ListingExec, ListingPlan};
 
@@ -17,6 +18,7 @@ use crate::tables::{ListingExec, ListingPlan};
 enum Node {
     Samples(SamplePlan),
     Listing(ListingPlan),
+    Retrieval(RetrievalPlan),
 }
 
 /// Writes and reads the plan nodes of this crate; DataFusion has its own.
@@ -34,6 +36,7 @@ impl PhysicalExtensionCodec for PlanCodec {
         Ok(match serde_json::from_slice(buf).map_err(|error| DataFusionError::External(Box::new(error)))? {
             Node::Samples(plan) => Arc::new(SampleScanExec::new(plan)?),
             Node::Listing(plan) => Arc::new(ListingExec::new(plan)?),
+            Node::Retrieval(plan) => Arc::new(RetrievalExec::new(plan)?),
         })
     }
 
@@ -47,6 +50,8 @@ impl PhysicalExtensionCodec for PlanCodec {
             Node::Samples(scan.plan().clone())
         } else if let Some(listing) = node.downcast_ref::<ListingExec>() {
             Node::Listing(listing.plan().clone())
+        } else if let Some(retrieval) = node.downcast_ref::<RetrievalExec>() {
+            Node::Retrieval(retrieval.plan().clone())
         } else {
             return Err(DataFusionError::NotImplemented(format!("{} as bytes", node.name())));
         };

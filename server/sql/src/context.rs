@@ -10,8 +10,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::SessionConfig;
 use tagus_engine::scan::{ReadView, TagSelection};
 use tagus_engine::tag::TagId;
-use tagus_engine::{Engine, TagTable};
+use tagus_engine::{Engine, TagTable, unknown_tag};
 
+use crate::error::external;
 use crate::samples::matching_tags;
 
 /// The engine and the one read view that all scans of a query share.
@@ -50,6 +51,31 @@ impl Reading {
             (None, Some(visible)) => TagSelection::Ids(visible.iter().copied().collect()),
             (None, None) => TagSelection::All,
         })
+    }
+
+    /// The tags of these names and patterns that the session may see, ascending and each once.
+    pub(crate) fn named(&self, patterns: &[String]) -> Result<Vec<TagId>> {
+        let mut tags = Vec::new();
+        for pattern in patterns {
+            let found = self.tags.glob(pattern);
+            let visible = |id: &TagId| self.visible.as_ref().is_none_or(|visible| visible.contains(id));
+            let before = tags.len();
+            tags.extend(found.iter().map(|tag| tag.id).filter(visible));
+            if tags.len() == before && !pattern.contains(['*', '?']) {
+                return Err(external(self.unknown(pattern)));
+            }
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        Ok(tags)
+    }
+
+    /// That there is no such tag; the names it suggests are those that the session may see.
+    fn unknown(&self, name: &str) -> tagus_engine::Error {
+        match &self.visible {
+            None => unknown_tag(name, &self.tags),
+            Some(_) => unknown_tag(name, &TagTable::default()),
+        }
     }
 
     /// What the query of this session reads from.

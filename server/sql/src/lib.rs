@@ -5,6 +5,7 @@
 //! before it began. Plan nodes hold plain values and no handle of the engine: that comes from the
 //! session, so that a plan can be sent elsewhere.
 
+mod blocking;
 mod catalog;
 mod check;
 mod codec;
@@ -19,6 +20,7 @@ mod offsets;
 mod opaque;
 mod output;
 mod parameters;
+mod retrieval;
 mod samples;
 mod service;
 mod session;

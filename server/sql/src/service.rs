@@ -21,6 +21,7 @@ use crate::functions;
 use crate::growing::Growing;
 use crate::offsets::Offsets;
 use crate::opaque;
+use crate::retrieval;
 use crate::session::Session;
 use crate::sorts::{LimitsApart, SortsOfSamples};
 
@@ -68,6 +69,9 @@ impl SqlService {
             .build();
         for function in functions::all().into_iter().chain([opaque::function()]) {
             state.register_udf(Arc::new(function))?;
+        }
+        for (name, function) in retrieval::functions() {
+            state.register_udtf(name, function);
         }
         let growing = Growing::new(&mut state, options.memory_limit, options.target_partitions)?;
         Ok(SqlService { shared: Arc::new(Shared { engine, state, growing }) })

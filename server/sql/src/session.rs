@@ -86,7 +86,10 @@ impl Session {
             let nothing: SchemaRef = Arc::new(Schema::empty());
             return Ok(Description { schema: Arc::clone(&nothing), parameters: nothing });
         };
-        let plan = self.logical(&self.shared.state, statement).await?;
+        let mut state = self.shared.state.clone();
+        // Arguments such as now() have to be constant.
+        state.mark_start_execution();
+        let plan = self.logical(&state, statement).await?;
         let parameters = parameters::of_plan(&plan)?;
         let plan = parameters::typed(plan, &parameters)?;
         Ok(Description { schema: plain_schema(plan.schema().as_arrow()), parameters })

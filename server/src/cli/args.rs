@@ -199,7 +199,9 @@ pub struct ExportArgs {
 
 /// `tagus delete`
 #[derive(Args, Debug)]
-#[command(after_help = "There is no way back but a backup.\n\nExample:\n  tagus delete --tags 'site1.test.*' --from 2026-01-01 --to 2026-02-01")]
+#[command(
+    after_help = "There is no way back but a backup.\n\nExample:\n  tagus delete --tags 'site1.test.*' --from 2026-01-01 --to 2026-02-01"
+)]
 pub struct DeleteArgs {
     /// Which tags: a name, or a pattern with * and ?
     #[arg(long, value_name = "GLOB")]

@@ -3,6 +3,7 @@
 mod address;
 pub mod command;
 mod doors;
+mod handles;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -52,6 +53,7 @@ pub fn run<W>(config: &Config, work: impl FnOnce(Addresses, Stop) -> W) -> Outco
 where
     W: Future<Output = Outcome> + Send + 'static,
 {
+    handles::raise_limit();
     let grpc = address::listen(&config.grpc_addr, "--grpc-addr", config.insecure)?;
     let http = address::listen(&config.http_addr, "--http-addr", config.insecure)?;
     // Queries have threads of their own, so that none of them delays an acknowledgement.

@@ -44,9 +44,8 @@ async fn the_command_deletes_and_says_how_much() {
     let url = format!("http://{}", server.grpc);
     let mut stream = server.open("gateway", 1).await;
     stream.write(1, vec![series("a.x", 0, &[1.0; 10]), series("b", 0, &[1.0; 10])]).await;
-    let delete = |tags: &str, from: &str, to: &str| {
-        tagus(&["delete", "--tags", tags, "--from", from, "--to", to], &url)
-    };
+    let delete =
+        |tags: &str, from: &str, to: &str| tagus(&["delete", "--tags", tags, "--from", from, "--to", to], &url);
     assert_eq!(succeeds(&delete("A.*", "2000-01-01", "2200-01-01")), "samples=10 tags=1");
     assert_eq!(server.number("SELECT count(*) FROM samples").await, 10);
     assert_eq!(succeeds(&delete("a.*", "2000-01-01", "2200-01-01")), "samples=0 tags=1");

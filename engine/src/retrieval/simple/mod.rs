@@ -98,8 +98,14 @@ impl Needs {
             NumberOfTransitions => (self.census, self.transitions) = (true, true),
             Start | End => self.ends = true,
             Delta => (self.census, self.ends) = (true, true),
-            DurationGood | DurationBad | PercentGood | PercentBad | DurationInStateZero | DurationInStateNonZero
-            | TimeAverage2 | Total2 => self.regions = true,
+            DurationGood
+            | DurationBad
+            | PercentGood
+            | PercentBad
+            | DurationInStateZero
+            | DurationInStateNonZero
+            | TimeAverage2
+            | Total2 => self.regions = true,
             Minimum2 | Maximum2 | MinimumActualTime2 | MaximumActualTime2 | Range2 => {
                 (self.regions, self.bounded) = (true, true);
             }

@@ -57,7 +57,14 @@ impl History {
 }
 
 /// All answers in the order of the request; `slow` feeds one sample at a time and takes one answer.
-pub fn answers(aggregate: Aggregate, rules: Rules, grid: Grid, samples: Samples<'_>, span: Span, slow: bool) -> Answers {
+pub fn answers(
+    aggregate: Aggregate,
+    rules: Rules,
+    grid: Grid,
+    samples: Samples<'_>,
+    span: Span,
+    slow: bool,
+) -> Answers {
     let (step, room) = if slow { (1, 1) } else { (samples.len().max(1), usize::MAX) };
     let mut processor = Processor::new(aggregate, rules, grid, span);
     let (mut all, mut out) = (Answers::default(), Answers::default());
@@ -79,23 +86,24 @@ pub fn answers(aggregate: Aggregate, rules: Rules, grid: Grid, samples: Samples<
     }
     take(&mut out);
     if grid.is_reverse() {
-        all.times.reverse();
-        all.values.reverse();
-        all.statuses.reverse();
+        all.reverse();
     }
     all
 }
 
 /// Location, Partial and MultipleValues, as the file writes them.
 fn bits(words: &str) -> u32 {
-    words.split('|').map(|word| match word {
-        "Calculated" => 1,
-        "Interpolated" => 2,
-        "Partial" => 4,
-        "MultipleValues" => 16,
-        "Raw" | "" => 0,
-        other => panic!("{other}"),
-    }).sum()
+    words
+        .split('|')
+        .map(|word| match word {
+            "Calculated" => 1,
+            "Interpolated" => 2,
+            "Partial" => 4,
+            "MultipleValues" => 16,
+            "Raw" | "" => 0,
+            other => panic!("{other}"),
+        })
+        .sum()
 }
 
 /// What a row has to be: the file's, or the prose's where that is to be followed.
@@ -156,7 +164,8 @@ fn every_row_of_the_example_file_is_answered() {
             let (samples, span) = history.data();
             let all = answers(aggregate, rules, grid, samples, span, slow);
             assert_eq!(all.len() as u64, grid.len());
-            let at = usize::try_from(ms(&row["interval_start_ms"]) / ms(&row["processing_interval_ms"])).expect("a row");
+            let at =
+                usize::try_from(ms(&row["interval_start_ms"]) / ms(&row["processing_interval_ms"])).expect("a row");
             let key = (row["aggregate"].clone(), row["historian"].clone(), row["interval_start"].clone());
             let of_file = expected(&row);
             let wanted = prose.get(&key).unwrap_or(&of_file);
@@ -169,14 +178,18 @@ fn every_row_of_the_example_file_is_answered() {
             let flags = status & 0xFFFF;
             let wanted_flags = wanted.bits | if wanted.bits == 0 { 0 } else { 0x400 };
             let stamp = if prose.contains_key(&key) { all.times[at] } else { ms(&row["timestamp_ms"]) };
-            let ok = is_same && status & 0xFFFF_0000 == wanted.status.0 && flags == wanted_flags && all.times[at] == stamp;
+            let ok =
+                is_same && status & 0xFFFF_0000 == wanted.status.0 && flags == wanted_flags && all.times[at] == stamp;
             let count = matched.entry(row["aggregate"].clone()).or_default();
             count.0 += usize::from(ok);
             count.1 += 1;
             if !ok {
                 differences.push(format!(
                     "{key:?}: {value:?} {} {flags:x} at {}, expected {:?} {} {wanted_flags:x} at {stamp}",
-                    Status(status & 0xFFFF_0000), all.times[at], wanted.value, wanted.status
+                    Status(status & 0xFFFF_0000),
+                    all.times[at],
+                    wanted.value,
+                    wanted.status
                 ));
             }
         }

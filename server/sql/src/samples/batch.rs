@@ -42,6 +42,11 @@ impl Layout {
         &self.schema
     }
 
+    /// The columns: positions in the table's schema.
+    pub(crate) fn projection(&self) -> &[usize] {
+        &self.projection
+    }
+
     /// Names of the columns.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.schema.fields().iter().map(|field| field.name().as_str()).collect()

@@ -106,6 +106,24 @@ impl SampleScanExec {
     }
 }
 
+/// What was read, for EXPLAIN ANALYZE.
+pub(crate) fn push_read_metrics(metrics: &mut MetricsSet, read: &ReadMetrics) {
+    for (name, count) in [
+        ("segments_read", read.segments_read()),
+        ("pages_read", read.pages_read()),
+        ("pages_skipped", read.pages_skipped()),
+        ("bytes_read", read.bytes_read()),
+    ] {
+        push_gauge(metrics, name, count);
+    }
+}
+
+fn push_gauge(metrics: &mut MetricsSet, name: &'static str, count: u64) {
+    let gauge = Gauge::new();
+    gauge.set(usize::try_from(count).unwrap_or(usize::MAX));
+    metrics.push(Arc::new(Metric::new(MetricValue::Gauge { name: name.into(), gauge }, None)));
+}
+
 /// The column of the output that is column `column` of the table.
 fn output_column(plan: &SamplePlan, schema: &SchemaRef, column: usize) -> Option<Arc<dyn PhysicalExpr>> {
     let index = plan.projection.iter().position(|c| *c == column)?;
@@ -253,17 +271,8 @@ impl ExecutionPlan for SampleScanExec {
         let named: BTreeSet<u64> =
             self.plan.spec.cells.iter().flatten().flat_map(|cell| &cell.segments).copied().collect();
         let skipped = self.plan.shown.segments.saturating_sub(named.len()) as u64;
-        for (name, count) in [
-            ("segments_read", self.read.segments_read()),
-            ("segments_skipped", skipped),
-            ("pages_read", self.read.pages_read()),
-            ("pages_skipped", self.read.pages_skipped()),
-            ("bytes_read", self.read.bytes_read()),
-        ] {
-            let gauge = Gauge::new();
-            gauge.set(usize::try_from(count).unwrap_or(usize::MAX));
-            metrics.push(Arc::new(Metric::new(MetricValue::Gauge { name: name.into(), gauge }, None)));
-        }
+        push_gauge(&mut metrics, "segments_skipped", skipped);
+        push_read_metrics(&mut metrics, &self.read);
         Some(metrics)
     }
 

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use batch::{Layout, TagNames, to_arrow};
-pub(crate) use exec::SampleScanExec;
+pub(crate) use exec::{SampleScanExec, push_read_metrics};
 pub(crate) use plan::SamplePlan;
 pub(crate) use predicate::{matching_tags, only_column};
 

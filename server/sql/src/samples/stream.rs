@@ -8,15 +8,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::common::runtime::SpawnedTask;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{StreamExt, TryStreamExt, stream};
 use tagus_engine::TagTable;
 use tagus_engine::scan::{ScanCursor, TagSelection};
 use tagus_engine::segment::ReadMetrics;
@@ -25,6 +21,7 @@ use tagus_engine::tag::{Tag, TagId};
 use super::batch::{Layout, TagNames, to_arrow};
 use super::plan::SamplePlan;
 use super::predicate::Predicate;
+use crate::blocking::{self, Step, Work};
 use crate::context::Reading;
 use crate::error::external;
 
@@ -65,32 +62,7 @@ pub(super) fn open(
         metrics: Metrics::new(metrics, scan.partition),
         scan,
     };
-    let chunks = stream::try_unfold(Next::Start(Box::new(fetch)), |next| async move { next.take().await });
-    let batches = chunks.map_ok(|chunk| stream::iter(chunk.into_iter().map(Ok))).try_flatten();
-    make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, batches.boxed())))
-}
-
-/// What a fetch brought: the batches, and the fetch itself unless it is at its end.
-type Fetched = (Vec<RecordBatch>, Option<Box<Fetch>>);
-
-/// The fetch whose batches come next.
-enum Next {
-    Start(Box<Fetch>),
-    Running(SpawnedTask<Result<Fetched>>),
-    End,
-}
-
-impl Next {
-    async fn take(self) -> Result<Option<(Vec<RecordBatch>, Next)>> {
-        let task = match self {
-            Next::Start(fetch) => fetch.spawn(),
-            Next::Running(task) => task,
-            Next::End => return Ok(None),
-        };
-        let (batches, fetch) = task.join().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
-        let next = fetch.map_or(Next::End, |fetch| Next::Running(fetch.spawn()));
-        Ok(Some((batches, next)))
-    }
+    blocking::batches(schema, fetch)
 }
 
 /// One partition being read.
@@ -104,13 +76,9 @@ struct Fetch {
     metrics: Metrics,
 }
 
-impl Fetch {
-    fn spawn(self: Box<Fetch>) -> SpawnedTask<Result<Fetched>> {
-        SpawnedTask::spawn_blocking(move || self.run())
-    }
-
-    /// Reads a few batches. Blocks on the disk.
-    fn run(mut self: Box<Fetch>) -> Result<Fetched> {
+impl Work for Fetch {
+    /// Reads a few batches.
+    fn step(mut self: Box<Fetch>) -> Result<Step<Fetch>> {
         let baseline = self.metrics.baseline.clone();
         let timer = baseline.elapsed_compute().timer();
         let mut cursor = match self.cursor.take() {

@@ -1,0 +1,335 @@
+//! What retrieval needs of tags: the samples of a range of time, and a few around it, found from
+//! tag directories.
+//!
+//! Many tags are read together, so that a page with a few samples of each is read once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::spec::{Order, QualitySet, ScanRequest, TagSelection};
+use super::{ReadView, ScanBatch, ScanCursor};
+use crate::error::Result;
+use crate::retrieval::{Context, Span, is_marker};
+use crate::sample::{Row, Rows};
+use crate::segment::{Columns, ReadMetrics};
+use crate::tag::TagId;
+
+/// Tags that are read together: what lies around the range is held for all of them.
+const TAGS_TOGETHER: usize = 1024;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct HistoryRequest {
+    /// The tags, ascending.
+    pub tags: Vec<TagId>,
+    /// The first time of the range.
+    pub low: i64,
+    /// Its last time, included.
+    pub high: i64,
+    /// What is needed around it.
+    pub context: Context,
+    /// Which qualities count as values.
+    pub values: QualitySet,
+    /// Whether the times of the first and the last sample that is data matter. Samples that are not
+    /// data are left out then.
+    pub spans: bool,
+    /// Which columns are filled.
+    pub columns: Columns,
+}
+
+/// Part of an answer. Each tag begins, has samples that ascend, and ends.
+pub enum HistoryPart {
+    /// What follows is of this tag. Within the range, and around it as far as that is read, its data
+    /// lies in the span; none where it has none.
+    Begin(TagId, Span),
+    /// Samples.
+    Samples(Arc<Rows>, Range<usize>),
+    /// That was all of the tag.
+    End(TagId),
+}
+
+/// Reads the histories of tags, tag after tag.
+pub struct Histories {
+    view: ReadView,
+    request: HistoryRequest,
+    metrics: Arc<ReadMetrics>,
+    /// Tags whose group is not begun, from here on.
+    next: usize,
+    group: Option<Group>,
+    ready: VecDeque<HistoryPart>,
+}
+
+/// Tags that are read together.
+struct Group {
+    /// Those that have not ended, the next one first.
+    tags: VecDeque<TagId>,
+    around: BTreeMap<TagId, Around>,
+    cursor: ScanCursor,
+    has_begun: bool,
+    /// Whether samples outside the spans are left out.
+    only_data: bool,
+}
+
+/// What lies around the range.
+#[derive(Default)]
+struct Around {
+    /// Ascending.
+    before: Vec<Row>,
+    after: Vec<Row>,
+    span: Span,
+}
+
+impl ReadView {
+    /// Begins to read histories.
+    pub fn histories(&self, request: HistoryRequest, metrics: Arc<ReadMetrics>) -> Histories {
+        assert!(request.tags.is_sorted(), "tags ascend");
+        Histories { view: self.clone(), request, metrics, next: 0, group: None, ready: VecDeque::new() }
+    }
+}
+
+impl Iterator for Histories {
+    type Item = Result<HistoryPart>;
+
+    fn next(&mut self) -> Option<Result<HistoryPart>> {
+        loop {
+            if let Some(part) = self.ready.pop_front() {
+                return Some(Ok(part));
+            }
+            match self.read() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    (self.next, self.group) = (self.request.tags.len(), None);
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl Histories {
+    /// Reads a little; false where there is nothing left.
+    fn read(&mut self) -> Result<bool> {
+        let Some(mut group) = self.group.take() else {
+            let rest = &self.request.tags[self.next..];
+            let tags = rest[..rest.len().min(TAGS_TOGETHER)].to_vec();
+            if tags.is_empty() {
+                return Ok(false);
+            }
+            self.next += tags.len();
+            self.group = Some(self.begin(tags)?);
+            return Ok(true);
+        };
+        match group.cursor.next().transpose()? {
+            Some(batch) => {
+                group.pass(batch, &mut self.ready);
+                self.group = Some(group);
+            }
+            None => while group.end_tag(&mut self.ready) {},
+        }
+        Ok(true)
+    }
+
+    fn begin(&self, tags: Vec<TagId>) -> Result<Group> {
+        let around = self.around(&tags)?;
+        let HistoryRequest { low, high, columns, .. } = self.request;
+        let request = ScanRequest { from: low, to: high, columns, ..ScanRequest::of(TagSelection::Ids(tags.clone())) };
+        let cursor = self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))?;
+        Ok(Group { tags: tags.into(), around, cursor, has_begun: false, only_data: self.request.spans })
+    }
+
+    fn around(&self, tags: &[TagId]) -> Result<BTreeMap<TagId, Around>> {
+        let mut around: BTreeMap<TagId, Around> = tags.iter().map(|tag| (*tag, Around::default())).collect();
+        self.look_before(&mut around)?;
+        self.look_after(&mut around)?;
+        if self.request.spans {
+            self.find_spans(&mut around)?;
+            // Nothing is interpolated towards what is no data.
+            for Around { before, after, span } in around.values_mut() {
+                let is_data = |row: &Row| span.is_some_and(|(first, last)| (first..=last).contains(&row.time));
+                before.retain(is_data);
+                after.retain(is_data);
+            }
+        }
+        Ok(around)
+    }
+
+    fn look_before(&self, around: &mut BTreeMap<TagId, Around>) -> Result<()> {
+        let wanted = self.request.context.values_before;
+        let Some(to) = self.request.low.checked_sub(1) else { return Ok(()) };
+        let ends = Ends { from: i64::MIN, to, order: Order::Descending };
+        // In most histories the samples right before are the values.
+        let count = wanted.max(1);
+        let mut found = self.look(around.keys().copied().collect(), &ends, QualitySet::ALL, count)?;
+        let lacks =
+            |rows: &Vec<Row>| rows.len() == count && rows.iter().filter(|row| self.is_value(row)).count() < wanted;
+        let deeper = found.iter().filter(|(_, rows)| lacks(rows)).map(|(tag, _)| *tag).collect();
+        for (tag, values) in self.look(deeper, &ends, self.request.values, wanted)? {
+            let rows = found.entry(tag).or_default();
+            rows.truncate(1);
+            rows.extend(values);
+        }
+        for (tag, mut rows) in found {
+            rows.sort_unstable_by_key(|row| row.time);
+            rows.dedup_by_key(|row| row.time);
+            around.entry(tag).or_default().before = rows;
+        }
+        Ok(())
+    }
+
+    fn look_after(&self, around: &mut BTreeMap<TagId, Around>) -> Result<()> {
+        let Some(from) = self.request.high.checked_add(1) else { return Ok(()) };
+        let ends = Ends { from, to: i64::MAX, order: Order::Ascending };
+        let mut found = self.look(around.keys().copied().collect(), &ends, QualitySet::ALL, 1)?;
+        // A value also tells that what comes before it is data.
+        let wants_value = self.request.context.value_after || self.request.spans;
+        let lacks = |rows: &Vec<Row>| wants_value && !rows.iter().any(|row| self.is_value(row));
+        let deeper = found.iter().filter(|(_, rows)| lacks(rows)).map(|(tag, _)| *tag).collect();
+        for (tag, values) in self.look(deeper, &ends, self.request.values, 1)? {
+            found.entry(tag).or_default().extend(values);
+        }
+        for (tag, rows) in found {
+            around.entry(tag).or_default().after = rows;
+        }
+        Ok(())
+    }
+
+    fn is_value(&self, row: &Row) -> bool {
+        self.request.values.contains(row.cell.status.quality())
+    }
+
+    /// Finds the first and the last sample that is data, as far as they are not known to lie before
+    /// and after the range.
+    fn find_spans(&self, around: &mut BTreeMap<TagId, Around>) -> Result<()> {
+        let is_data = |row: &&Row| !is_marker(row.cell.status);
+        let mut ends: BTreeMap<TagId, (Option<i64>, Option<i64>)> = BTreeMap::new();
+        for (tag, Around { before, after, .. }) in around.iter() {
+            let first = before.iter().find(is_data).map(|row| row.time);
+            let last = after.iter().rfind(is_data).map(|row| row.time);
+            ends.insert(*tag, (first, last));
+        }
+        for order in [Order::Ascending, Order::Descending] {
+            let end = |ends: &(Option<i64>, Option<i64>)| if order == Order::Ascending { ends.0 } else { ends.1 };
+            let unknown: Vec<TagId> = ends.iter().filter(|(_, e)| end(e).is_none()).map(|(tag, _)| *tag).collect();
+            let whole = Ends { from: i64::MIN, to: i64::MAX, order };
+            for (tag, rows) in self.look(unknown, &whole, QualitySet::ALL, 1)? {
+                let time = rows.iter().find(is_data).map(|row| row.time);
+                let time = if time.is_some() { time } else { self.end_of_data(tag, order)? };
+                let ends = ends.entry(tag).or_default();
+                *(if order == Order::Ascending { &mut ends.0 } else { &mut ends.1 }) = time;
+            }
+        }
+        for (tag, (first, last)) in ends {
+            if let Some(around) = around.get_mut(&tag) {
+                around.span = first.zip(last);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first sample of a tag in this order that is data, behind any number of others.
+    fn end_of_data(&self, tag: TagId, order: Order) -> Result<Option<i64>> {
+        let columns = Columns::TIME | Columns::STATUS;
+        let request = ScanRequest { order, columns, ..ScanRequest::of(TagSelection::Ids(vec![tag])) };
+        for batch in self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))? {
+            let rows = batch?.rows;
+            if let Some(at) = (0..rows.len()).find(|i| !is_marker(rows.status(*i))) {
+                return Ok(Some(rows.times[at]));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first `count` rows of each tag at an end of its history.
+    fn look(
+        &self,
+        tags: Vec<TagId>,
+        ends: &Ends,
+        qualities: QualitySet,
+        count: usize,
+    ) -> Result<BTreeMap<TagId, Vec<Row>>> {
+        let mut found: BTreeMap<TagId, Vec<Row>> = BTreeMap::new();
+        if tags.is_empty() || count == 0 {
+            return Ok(found);
+        }
+        let request = ScanRequest {
+            from: ends.from,
+            to: ends.to,
+            order: ends.order,
+            qualities,
+            columns: self.request.columns,
+            limit_per_tag: Some(count as u64),
+            ..ScanRequest::of(TagSelection::Ids(tags))
+        };
+        for batch in self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))? {
+            let ScanBatch { runs, rows, .. } = batch?;
+            for (tag, range) in runs {
+                let row = |i: usize| Row { time: rows.times[i], cell: rows.cell(i) };
+                found.entry(tag).or_default().extend(range.map(row));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where rows are looked up.
+struct Ends {
+    from: i64,
+    to: i64,
+    order: Order,
+}
+
+impl Group {
+    /// Hands on the samples of a batch.
+    fn pass(&mut self, batch: ScanBatch, ready: &mut VecDeque<HistoryPart>) {
+        let rows = Arc::new(batch.rows);
+        for (tag, range) in batch.runs {
+            while self.tags.front().is_some_and(|next| *next != tag) {
+                self.end_tag(ready);
+            }
+            self.begin_tag(ready);
+            let (first, last) = match self.around.get(&tag).and_then(|around| around.span) {
+                Some(span) => span,
+                None if self.only_data => continue,
+                None => (i64::MIN, i64::MAX),
+            };
+            let times = &rows.times[range.clone()];
+            let data = times.partition_point(|time| *time < first)..times.partition_point(|time| *time <= last);
+            let (start, end) = (range.start + data.start, range.start + data.end);
+            if start < end {
+                ready.push_back(HistoryPart::Samples(Arc::clone(&rows), start..end));
+            }
+        }
+    }
+
+    /// Begins the next tag unless that is done.
+    fn begin_tag(&mut self, ready: &mut VecDeque<HistoryPart>) {
+        let Some(tag) = self.tags.front().filter(|_| !self.has_begun) else { return };
+        self.has_begun = true;
+        let around = self.around.get(tag);
+        ready.push_back(HistoryPart::Begin(*tag, around.and_then(|around| around.span)));
+        push_rows(around.map_or(&[], |around| &around.before), ready);
+    }
+
+    /// Ends the next tag; false where there is none.
+    fn end_tag(&mut self, ready: &mut VecDeque<HistoryPart>) -> bool {
+        self.begin_tag(ready);
+        let Some(tag) = self.tags.pop_front() else { return false };
+        self.has_begun = false;
+        let around = self.around.remove(&tag).unwrap_or_default();
+        push_rows(&around.after, ready);
+        ready.push_back(HistoryPart::End(tag));
+        true
+    }
+}
+
+fn push_rows(samples: &[Row], ready: &mut VecDeque<HistoryPart>) {
+    if samples.is_empty() {
+        return;
+    }
+    let mut rows = Rows::default();
+    samples.iter().for_each(|row| rows.push(row.time, &row.cell));
+    let range = 0..rows.len();
+    ready.push_back(HistoryPart::Samples(Arc::new(rows), range));
+}
