@@ -108,6 +108,8 @@ pub(crate) struct Counters {
     pub merged_bytes: AtomicU64,
     /// Merges that put their result in place.
     pub merges: AtomicU64,
+    /// Acknowledged frames that could not be read at the start.
+    pub frames_lost: AtomicU64,
 }
 
 /// How an engine is doing, for metrics.
@@ -139,6 +141,8 @@ pub struct EngineStatus {
     pub merged_bytes: u64,
     /// Merges since the start.
     pub merges: u64,
+    /// Acknowledged frames of the log that could not be read at the start.
+    pub frames_lost: u64,
     /// Segments of which something could not be read when it was last tried, ascending by id.
     pub damaged: Vec<DamagedSegment>,
     /// Why nothing is written any more, if so.
@@ -175,6 +179,8 @@ impl Engine {
     pub fn open(env: Env, dir: &Path, config: Config) -> Result<(Engine, RecoveryReport)> {
         let (shared, report) = crate::recovery::open(env, dir, config)?;
         shared.compare_clocks();
+        let lost = report.lost.iter().map(|(first, last)| last - first + 1).sum();
+        shared.counters.frames_lost.store(lost, Relaxed);
         Ok((Engine { shared: Arc::new(shared), runtime: Arc::default() }, report))
     }
 
@@ -283,6 +289,7 @@ impl Engine {
             flushed_bytes: shared.counters.flushed_bytes.load(Relaxed),
             merged_bytes: shared.counters.merged_bytes.load(Relaxed),
             merges: shared.counters.merges.load(Relaxed),
+            frames_lost: shared.counters.frames_lost.load(Relaxed),
             damaged: shared.archive.damages().list(),
             latched: health.latched.as_ref().map(ToString::to_string),
             disk_full: health.full.as_ref().map(ToString::to_string),

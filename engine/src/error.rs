@@ -61,7 +61,11 @@ impl Error {
             ErrorKind::Damaged,
             format!("reading {} at byte {offset} failed", path.display()),
             why.to_string(),
-            "run `tagus verify` and restore the file from a backup",
+            // The manifest moves on, and FORMAT differs: those of a backup do not fit an archive.
+            match path.ends_with("FORMAT") || path.parent().is_some_and(|folder| folder.ends_with("manifest")) {
+                true => "restore the archive from a backup with `tagus restore`",
+                false => "run `tagus verify` and restore the file from a backup",
+            },
         );
         error.0.offset = Some(offset);
         error

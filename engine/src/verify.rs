@@ -68,6 +68,10 @@ pub fn verify(env: &Env, dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
         lists(env, &archive, state, log.closed, &mut report);
     }
     report.damages.extend(log.damages.iter().map(|damage| Error::damaged(&damage.path, damage.offset, &damage.why)));
+    if archive.mark.backup && others::has_log(env, &archive)? {
+        let why = "it is that of a backup, and the directory has a log: it is an archive";
+        report.damages.push(Error::damaged(&archive.dir.join(crate::mark::MARK), 0, why));
+    }
     others::look(env, &archive, state.as_deref(), &mut report)?;
     // A stop in the middle of the first start leaves none, and nothing else either. Of a backup it
     // leaves none that is complete.

@@ -90,7 +90,11 @@ impl Config {
             "insecure" => self.insecure = boolean()?,
             "auto_create" => self.auto_create = boolean()?,
             "memory_budget" => {
-                self.memory_budget = Some(bytes(&value).ok_or_else(|| wrong("a size such as \"512MiB\""))?);
+                let budget = bytes(&value).ok_or_else(|| wrong("a size such as \"512MiB\""))?;
+                if budget < limits::MEMORY_BUDGET_MIN {
+                    return Err(wrong("at least 16MiB"));
+                }
+                self.memory_budget = Some(budget);
             }
             "max_future" => {
                 let duration = value.as_str().and_then(duration);
@@ -111,7 +115,16 @@ fn retention(value: &toml::Value) -> std::result::Result<Vec<Retention>, (String
         (why, "write [retention] and below it lines such as \"site1.*\" = \"365d\"".to_owned())
     };
     let table = value.as_table().ok_or_else(|| wrong("a table of tag patterns"))?;
+    let mut folded: Vec<String> = table.keys().map(|pattern| pattern.to_lowercase()).collect();
+    folded.sort_unstable();
+    if folded.iter().any(String::is_empty) || folded.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(wrong("made of different patterns that are not empty"));
+    }
     let rule = |(pattern, age): (&String, &toml::Value)| {
+        // Who writes it means months.
+        if age.as_str().is_some_and(|age| number_with_unit(age).is_some_and(|(_, unit)| unit == "m")) {
+            return Err(wrong("made of durations: m may be minutes or months, write min or d"));
+        }
         let age = age.as_str().and_then(duration).and_then(|age| i64::try_from(age.as_nanos()).ok());
         let age = age.filter(|age| *age > 0).ok_or_else(|| wrong("made of durations such as \"90d\" or \"10y\""))?;
         Ok(Retention { pattern: pattern.clone(), age })
@@ -246,6 +259,10 @@ mod tests {
         assert!(refused("data = 1").contains("is not a string"));
         assert!(refused("retention = '30d'").contains("is not a table"));
         assert!(refused("[retention]\n'*' = '0d'\n").contains("is not made of durations"));
+        assert!(refused("[retention]\n'*' = '1m'\n").contains("minutes or months"));
+        assert!(refused("[retention]\n'' = '1d'\n").contains("not empty"));
+        assert!(refused("[retention]\n'a*' = '1d'\n'A*' = '2d'\n").contains("different patterns"));
+        assert!(refused("memory_budget = '1MiB'").contains("at least 16MiB"));
         assert!(refused("[retention]\n'*' = 30\n").contains("is not made of durations"));
         assert!(refused("\n\ndata = ").starts_with("line 3: "));
     }

@@ -70,9 +70,17 @@ async fn ready(State(door): State<Door>) -> impl IntoResponse {
             let status = engine.status();
             match status.latched {
                 Some(why) => refused(format!("read-only: {why}")),
-                None => (StatusCode::OK, format!("ready\n{}", damage(&status.damaged))),
+                None => (StatusCode::OK, format!("ready\n{}{}", loss(status.frames_lost), damage(&status.damaged))),
             }
         }
+    }
+}
+
+/// A line where the log was damaged when this server started.
+fn loss(frames: u64) -> String {
+    match frames {
+        0 => String::new(),
+        _ => format!("lost: {frames} acknowledged frames of the log could not be read at the start; see quarantine/\n"),
     }
 }
 
@@ -132,7 +140,7 @@ fn counters(status: &EngineStatus) -> [(&'static str, &'static str, u64); 4] {
     ]
 }
 
-fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 12] {
+fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 13] {
     let of = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     [
@@ -145,6 +153,7 @@ fn gauges(status: &EngineStatus) -> [(&'static str, &'static str, i64); 12] {
         ("segment_rows", "Rows of live segments", of(status.segment_rows)),
         ("segment_bytes", "Bytes of live segments", of(status.segment_bytes)),
         ("segments_damaged", "Segments that cannot be read in full; the log names them", size(status.damaged.len())),
+        ("log_frames_lost", "Acknowledged frames that could not be read at the start", of(status.frames_lost)),
         ("deletes", "Deletes that are not applied to all segments yet", size(status.deletes)),
         ("latched", "1 after a failed write: reads go on, writes need a restart", i64::from(status.latched.is_some())),
         ("disk_full", "1 while writing waits for disk space", i64::from(status.disk_full.is_some())),

@@ -40,3 +40,5 @@ pub const DAMAGES_SHOWN: usize = 20;
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long running queries may go on after the server was asked to stop.
 pub const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Least memory budget: below it even a small query finds no room.
+pub const MEMORY_BUDGET_MIN: u64 = 16 << 20;

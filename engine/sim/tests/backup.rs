@@ -119,6 +119,23 @@ fn segment_names(sim: &Sim, dir: &str) -> Vec<String> {
     sim.disk.list(&Path::new(dir).join("segments")).expect("a healthy disk")
 }
 
+/// The FORMAT of a backup in an archive would make its log disappear at the next restore.
+#[test]
+fn an_archive_with_the_mark_of_a_backup_is_not_restored_from() {
+    let mut plant = Plant::new(77);
+    plant.live(10).expect("a healthy disk");
+    plant.backup().expect("a healthy disk");
+    plant.write().expect("a healthy disk");
+    let sim = plant.sim.clone();
+    sim.disk.kill_process();
+    sim.disk.remove(&Path::new(DATA).join("FORMAT")).expect("a file that is there");
+    sim.disk.link(&Path::new(BACKUP).join("FORMAT"), &Path::new(DATA).join("FORMAT")).expect("a free name");
+    let report = verify(&sim.env(), Path::new(DATA), &mut |_, _| {}).expect("an archive");
+    assert!(report.damages.iter().any(|damage| damage.to_string().contains("FORMAT")), "{:?}", report.damages);
+    let refused = restore(&sim.env(), Path::new(DATA), Path::new(RESTORED), &mut |_, _| {}).expect_err("an archive");
+    assert!(refused.to_string().contains("has a log"), "{refused}");
+}
+
 #[test]
 fn a_backup_holds_what_was_acknowledged_before_it() {
     for seed in 0..30 {

@@ -80,6 +80,9 @@ impl Source<'_> {
         if !mark.backup {
             return Err(refused(dir, "is a data directory and no backup"));
         }
+        if !place::names(env, &dir.join("wal"))?.is_empty() {
+            return Err(refused(dir, "has a log: it is a data directory with the FORMAT of a backup"));
+        }
         let manifest = dir.join("manifest");
         let none = place::names(env, &manifest)?.is_empty();
         let state = if none { None } else { manifest::read(env, &manifest, mark.id)? };

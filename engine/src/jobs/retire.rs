@@ -138,7 +138,9 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let Some(oldest) = oldest else { return Ok(false) };
-        tracing::info!("retention: samples from {} on are deleted", oldest.min(expiry.to));
+        let (tags, days) =
+            (expiry.tags.ids().count(), self.env.clock.now().saturating_sub(expiry.to) / DAY.cast_signed());
+        tracing::info!("retention: samples of {tags} tags that are older than {days} days are deleted");
         self.write_delete(Cause::Retention, &expiry.tags, oldest, expiry.to)?;
         Ok(true)
     }

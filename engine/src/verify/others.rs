@@ -52,7 +52,15 @@ pub(super) fn look(
 /// # Errors
 /// A folder cannot be listed.
 pub(super) fn holds_data(env: &Env, archive: &Archive) -> Result<bool> {
-    Ok(!names(env, &archive.segment_dir())?.is_empty() || !names(env, &archive.log_dir())?.is_empty())
+    Ok(!names(env, &archive.segment_dir())?.is_empty() || has_log(env, archive)?)
+}
+
+/// Whether there are files of the log.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub(super) fn has_log(env: &Env, archive: &Archive) -> Result<bool> {
+    Ok(!names(env, &archive.log_dir())?.is_empty())
 }
 
 /// The names in a folder; none where there is no folder.

@@ -159,7 +159,7 @@ fn explained(mut statement: &SqlStatement) -> &SqlStatement {
 
 fn refused(verb: &str) -> SqlError {
     SqlError::invalid(format!(
-        "{verb} is refused: SQL only reads here; write samples with `tagus write` or `tagus import`, or use SELECT, EXPLAIN, SHOW TABLES or DESCRIBE"
+        "{verb} is refused: SQL only reads here; write samples with `tagus write` or `tagus import`, delete them with `tagus delete`, or use SELECT, EXPLAIN, SHOW TABLES or DESCRIBE"
     ))
 }
 

@@ -19,6 +19,7 @@ mod names;
 mod offsets;
 mod opaque;
 mod output;
+mod over_time;
 mod parameters;
 mod retrieval;
 mod samples;

@@ -21,6 +21,7 @@ use crate::functions;
 use crate::growing::Growing;
 use crate::offsets::Offsets;
 use crate::opaque;
+use crate::over_time;
 use crate::retrieval;
 use crate::session::Session;
 use crate::sorts::{LimitsApart, SortsOfSamples};
@@ -69,6 +70,9 @@ impl SqlService {
             .build();
         for function in functions::all().into_iter().chain([opaque::function()]) {
             state.register_udf(Arc::new(function))?;
+        }
+        for function in over_time::all() {
+            state.register_udaf(Arc::new(function))?;
         }
         for (name, function) in retrieval::functions() {
             state.register_udtf(name, function);

@@ -49,6 +49,12 @@ pub struct DemoArgs {
     /// The folder that holds the data; made if it is missing
     #[arg(long, value_name = "DIR", default_value = "./tagus-data")]
     pub data: PathBuf,
+    /// Where gRPC and Flight SQL listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8815")]
+    pub grpc_addr: String,
+    /// Where HTTP listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8816")]
+    pub http_addr: String,
     /// How many tags the simulated plant has
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub tags: u32,

@@ -38,7 +38,7 @@ fn check(data: &Path) -> Result<()> {
         damages => Err(Failure::new(
             format_args!("verifying {}", data.display()),
             format_args!("{damages} damages were found"),
-            "restore the files named above from a backup",
+            "put segments back from a backup, or restore the archive with `tagus restore`",
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! The commands `serve` and `demo`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ pub fn serve(args: ServeArgs) -> ExitCode {
 pub fn demo(args: DemoArgs) -> ExitCode {
     // What the plant and the server do is told on stdout.
     start_log("warn");
-    let config = Config { data: args.data.clone(), ..Config::default() };
+    let (grpc_addr, http_addr) = (args.grpc_addr.clone(), args.http_addr.clone());
+    let config = Config { data: args.data.clone(), grpc_addr, http_addr, ..Config::default() };
     ended(super::run(&config, |addresses, stop| simulate(addresses, args, stop)))
 }
 
@@ -94,7 +95,9 @@ fn ended(result: Outcome) -> ExitCode {
 fn start_log(level: &str) {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{level},h2=warn,hyper=warn")));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Colours are for people.
+    log.with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 /// Which options stand on the command line or in the environment: those beat the file.

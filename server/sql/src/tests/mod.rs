@@ -7,4 +7,5 @@ mod orders;
 mod parameters;
 mod planning;
 mod resources;
+mod retrieval;
 mod tables;
