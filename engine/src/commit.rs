@@ -150,6 +150,7 @@ impl Shared {
             active.add_delete(Arc::clone(&delete));
             drop(published);
             active.memtable.delete(&delete);
+            self.changes.deleted(&delete);
             return;
         }
         drop(published);
@@ -158,6 +159,7 @@ impl Shared {
         active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         active.add_delete(Arc::clone(&delete));
         active.memtable.delete(&delete);
+        self.changes.deleted(&delete);
     }
 
     /// Makes tags visible; the next flush tells the manifest.
@@ -178,6 +180,7 @@ impl Shared {
         if let Some(mark) = &frame.source {
             generation.enter(mark, frame.received, known);
         }
+        self.changes.written(frame);
         let pending = (!late.is_empty()).then(|| {
             let notes = Notes { view: published.view_before_active(&self.tags.read()), late };
             generation.defer(sequence, frame.source.as_ref(), notes)

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use parking_lot::{Mutex, RwLock};
 
 use crate::archive::Archive;
+use crate::changes::{Changes, Subscription};
 use crate::commit::{Committed, Committer};
 use crate::config::Config;
 use crate::delete::{Delete, Deletes};
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub turns: Turns,
     pub log_bytes: AtomicU64,
     pub counters: Counters,
+    /// Who hears of new current values.
+    pub changes: Changes,
     health: RwLock<Health>,
 }
 
@@ -223,6 +226,17 @@ impl Engine {
             Newest::None => Ok(None),
             Newest::Row(_) | Newest::Deleted(_) => self.view().newest_at(tag.id, latest),
         }
+    }
+
+    /// Notes from now on which of these tags, and of those created after `known`, have changed. `wake` is
+    /// called when there are notes, from a thread that must not wait.
+    pub fn subscribe(
+        &self,
+        tags: BTreeSet<TagId>,
+        known: TagId,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Subscription {
+        self.shared.changes.subscribe(tags, known, wake)
     }
 
     /// Writes everything that was acknowledged before the call to segments.
@@ -411,6 +425,7 @@ impl Shared {
             published: RwLock::new(Arc::new(published)),
             turns: Turns::default(),
             counters: Counters::default(),
+            changes: Changes::default(),
             health: RwLock::default(),
         }
     }

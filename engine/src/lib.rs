@@ -5,6 +5,7 @@
 
 mod archive;
 mod backup;
+mod changes;
 pub mod coerce;
 mod commit;
 mod config;
@@ -25,6 +26,7 @@ pub mod memtable;
 pub mod planner;
 mod queue;
 mod recovery;
+pub mod reduction;
 mod replay;
 pub mod retrieval;
 mod runtime;
@@ -40,12 +42,13 @@ pub mod wal;
 mod writing;
 
 pub use backup::{Backup, BackupReport, RestoreReport, restore};
+pub use changes::Subscription;
 pub use commit::Committed;
 pub use config::{Config, Retention};
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use mark::FORMAT_VERSION;
 pub use segment::DamagedSegment;
-pub use tag_table::TagTable;
+pub use tag_table::{TagTable, glob_matches};
 pub use verify::{Unchecked, VerifyReport, verify};
 pub use writing::{OpenSource, TagChange, unknown_tag};

@@ -66,7 +66,7 @@ impl TagTable {
         }
         let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
         let mut found: Vec<&Arc<Tag>> =
-            self.iter().filter(|tag| glob_matches(&pattern, &tag.spec.name.to_lowercase())).collect();
+            self.iter().filter(|tag| folded_matches(&pattern, &tag.spec.name.to_lowercase())).collect();
         found.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         found
     }
@@ -126,8 +126,13 @@ fn shard(folded: &str) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
+/// Whether a name matches a pattern with `*` and `?` in any case.
+pub fn glob_matches(pattern: &str, name: &str) -> bool {
+    folded_matches(&pattern.to_lowercase().chars().collect::<Vec<_>>(), &name.to_lowercase())
+}
+
 /// Whether `name` matches `pattern`, both folded. Linear but for back-tracking to the last star.
-fn glob_matches(pattern: &[char], name: &str) -> bool {
+fn folded_matches(pattern: &[char], name: &str) -> bool {
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

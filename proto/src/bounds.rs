@@ -100,6 +100,14 @@ impl Bounded for v1::CurrentResponse {
     const SHAPE: Shape = Shape(&[messages::<v1::CurrentValue>(1, &NOTHING)]);
 }
 
+impl Bounded for v1::SubscribeRequest {
+    const SHAPE: Shape = Shape(&[strings(1)]);
+}
+
+impl Bounded for v1::SubscribeResponse {
+    const SHAPE: Shape = Shape(&[messages::<v1::Change>(1, &NOTHING)]);
+}
+
 impl Bounded for v1::SegmentsResponse {
     const SHAPE: Shape = Shape(&[messages::<v1::Segment>(1, &NOTHING)]);
 }

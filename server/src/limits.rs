@@ -42,3 +42,9 @@ pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// Least memory budget: below it even a small query finds no room.
 pub const MEMORY_BUDGET_MIN: u64 = 16 << 20;
+/// Most names and patterns of one subscription.
+pub const SUBSCRIBED_PATTERNS_MAX: usize = 10_000;
+/// Changes of one message to a subscriber.
+pub const CHANGES_PER_MESSAGE: usize = 1000;
+/// How long changes are gathered before they are sent.
+pub const CHANGES_GATHERED: Duration = Duration::from_millis(20);

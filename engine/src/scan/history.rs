@@ -164,11 +164,12 @@ impl Histories {
         let mut found = self.look(around.keys().copied().collect(), &ends, QualitySet::ALL, count)?;
         let lacks =
             |rows: &Vec<Row>| rows.len() == count && rows.iter().filter(|row| self.is_value(row)).count() < wanted;
-        let deeper = found.iter().filter(|(_, rows)| lacks(rows)).map(|(tag, _)| *tag).collect();
-        for (tag, values) in self.look(deeper, &ends, self.request.values, wanted)? {
+        let deeper: Vec<TagId> = found.iter().filter(|(_, rows)| lacks(rows)).map(|(tag, _)| *tag).collect();
+        let mut values = self.look(deeper.clone(), &ends, self.request.values, wanted)?;
+        for tag in deeper {
             let rows = found.entry(tag).or_default();
             rows.truncate(1);
-            rows.extend(values);
+            rows.extend(values.remove(&tag).unwrap_or_default());
         }
         for (tag, mut rows) in found {
             rows.sort_unstable_by_key(|row| row.time);

@@ -222,6 +222,59 @@ pub struct DeleteArgs {
     pub connect: ConnectArgs,
 }
 
+/// `tagus reduction`
+#[derive(Args, Debug)]
+pub struct ReductionArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ReductionCommand,
+}
+
+/// What to do about reduction.
+#[derive(Subcommand, Debug)]
+pub enum ReductionCommand {
+    /// Show what settings would keep of stored samples, how far off the rest would be, and the bytes
+    Preview(ReductionPreviewArgs),
+}
+
+/// `tagus reduction preview`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tagus reduction preview --tags 'site1.*.PV' --from 2026-01-01 --to 2026-01-02 --exc-dev 0.5% --comp-dev 1%
+
+Deviations are in units of the tag, or in percent of its span (low to high). Nothing is changed.")]
+pub struct ReductionPreviewArgs {
+    /// Which tags: a name, or a pattern with * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub tags: String,
+    /// First time
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub from: i64,
+    /// End, not included
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub to: i64,
+    /// Exception: a sample is passed on that differs by more than this from the last one
+    #[arg(long, value_name = "DEVIATION", value_parser = parse::deviation)]
+    pub exc_dev: Option<parse::Deviation>,
+    /// But not sooner than this after it
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration)]
+    pub exc_min: std::time::Duration,
+    /// And in any case after this
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse::duration)]
+    pub exc_max: std::time::Duration,
+    /// Compression: how far a sample may lie off the line between those that are kept
+    #[arg(long, value_name = "DEVIATION", value_parser = parse::deviation)]
+    pub comp_dev: Option<parse::Deviation>,
+    /// No sample is kept sooner than this after another
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration)]
+    pub comp_min: std::time::Duration,
+    /// No two samples that are kept are further apart
+    #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = parse::duration)]
+    pub comp_max: std::time::Duration,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
 /// `tagus flush`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus flush")]

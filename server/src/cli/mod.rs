@@ -12,6 +12,7 @@ mod import;
 mod output;
 pub mod parse;
 mod quiet;
+mod reduction;
 pub mod restore;
 mod sql;
 mod tags;
@@ -75,6 +76,8 @@ pub enum ClientCommand {
     Export(args::ExportArgs),
     /// Delete samples
     Delete(args::DeleteArgs),
+    /// Try out reduction on stored samples
+    Reduction(args::ReductionArgs),
     /// List, show, create and change tags
     Tags(args::TagsArgs),
     /// Write everything in memory to segments, and list these
@@ -111,6 +114,7 @@ async fn dispatch(command: ClientCommand) -> Result<()> {
         ClientCommand::Import(args) => import::run(args).await,
         ClientCommand::Export(args) => export::run(args).await,
         ClientCommand::Delete(args) => delete::run(args).await,
+        ClientCommand::Reduction(args) => reduction::run(args.command).await,
         ClientCommand::Tags(args) => tags::run(args.command).await,
         ClientCommand::Flush(args) => admin::flush(args).await,
         ClientCommand::Compact(args) => admin::compact(args).await,

@@ -43,6 +43,27 @@ pub fn limit(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How far a value may be off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deviation {
+    /// In units of the tag.
+    Units(f64),
+    /// Of the tag's span.
+    Percent(f64),
+}
+
+/// A deviation: a number, or one with %.
+pub fn deviation(text: &str) -> Result<Deviation, String> {
+    let (number, of): (&str, fn(f64) -> Deviation) = match text.trim().strip_suffix('%') {
+        Some(number) => (number, Deviation::Percent),
+        None => (text, Deviation::Units),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(of(number)),
+        _ => Err("write it as 0.5 or 1%".to_string()),
+    }
+}
+
 /// Named states.
 pub fn states(text: &str) -> Result<States, String> {
     TagSpec::parse_states(text).map(States).map_err(|e| e.why().to_string())

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod ingest;
+mod live;
 pub mod query;
 pub mod status;
 pub mod tags;

@@ -9,9 +9,10 @@ use tagus_engine::tag::{Tag, TagType};
 use tagus_proto::v1;
 use tagus_proto::v1::current_value::Value;
 use tagus_proto::v1::query_server::Query;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::{status, tags};
+use super::{live, status, tags};
 use crate::limits;
 use crate::query::Queries;
 
@@ -19,12 +20,13 @@ use crate::query::Queries;
 pub struct QueryService {
     engine: Engine,
     queries: Queries,
+    stopping: watch::Receiver<bool>,
 }
 
 impl QueryService {
-    /// A service of one engine.
-    pub fn new(engine: Engine, queries: Queries) -> QueryService {
-        QueryService { engine, queries }
+    /// A service of one engine, whose subscriptions end once `stopping` holds true.
+    pub fn new(engine: Engine, queries: Queries, stopping: watch::Receiver<bool>) -> QueryService {
+        QueryService { engine, queries, stopping }
     }
 }
 
@@ -39,6 +41,17 @@ impl Query for QueryService {
             message.map(|message| v1::SqlResponse { header: message.data_header, body: message.data_body })
         });
         Ok(Response::new(Box::pin(messages)))
+    }
+
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let patterns = request.into_inner().tags;
+        let changes = live::subscribe(self.engine.clone(), patterns, self.stopping.clone())?;
+        Ok(Response::new(Box::pin(changes)))
     }
 
     async fn current(&self, request: Request<v1::CurrentRequest>) -> Result<Response<v1::CurrentResponse>, Status> {
@@ -63,7 +76,7 @@ fn current_values(engine: &Engine, names: &[String]) -> Result<Vec<v1::CurrentVa
     names.iter().map(value).collect()
 }
 
-fn current_value(tag: &Tag, row: Option<Row>) -> v1::CurrentValue {
+pub(super) fn current_value(tag: &Tag, row: Option<Row>) -> v1::CurrentValue {
     let name = tag.spec.name.clone();
     let Some(Row { time, cell }) = row else { return v1::CurrentValue { name, ..v1::CurrentValue::default() } };
     let value = cell.value.map(|bits| match tag.spec.tag_type.is_float() {

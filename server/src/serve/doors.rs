@@ -111,7 +111,7 @@ impl Doors {
         let ingest = IngestServer::new(IngestService::new(engine.clone(), metrics, stopping.clone()))
             .max_decoding_message_size(INGEST_MESSAGE_BYTES_MAX);
         let tags = TagsServer::new(TagsService::new(engine.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let query = QueryServer::new(QueryService::new(engine.clone(), queries.clone()))
+        let query = QueryServer::new(QueryService::new(engine.clone(), queries.clone(), stopping.clone()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let admin = AdminServer::new(AdminService::new(engine)).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let flight = FlightServer::new(FlightDoor::new(queries));

@@ -26,7 +26,7 @@ impl History {
     }
 
     fn ask(&self, aggregate: Aggregate, rules: Rules, grid: Grid) -> Answers {
-        answers(aggregate, rules, grid, self.samples(), self.span(), self.times.len() % 2 == 0)
+        answers(aggregate, rules, grid, self.samples(), self.span(), self.times.len().is_multiple_of(2))
     }
 }
 
