@@ -17,8 +17,9 @@ pub struct Area {
     span: Span,
     /// Whether the area is asked for, and not its height.
     is_total: bool,
-    /// The interval that is open, in order of time.
+    /// The interval that is open, in order of time; none after the last one.
     index: u64,
+    open: Option<Interval>,
     gap: Gap,
     sum: Sum,
 }
@@ -37,32 +38,38 @@ impl Area {
     /// `aggregate` is `TimeAverage` or `Total`.
     pub fn new(aggregate: Aggregate, rules: Rules, grid: Grid, span: Span) -> Area {
         let is_total = aggregate == Aggregate::Total;
-        Area { rules, grid, span, is_total, index: 0, gap: Gap::default(), sum: Sum::default() }
+        let open = (!grid.is_empty()).then(|| grid.interval(0));
+        Area { rules, grid, span, is_total, index: 0, open, gap: Gap::default(), sum: Sum::default() }
     }
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
     /// it came.
     pub fn feed(&mut self, samples: Samples<'_>, mut at: usize, out: &mut Answers, room: usize) -> usize {
-        while at < samples.len() && self.index < self.grid.len() {
+        while at < samples.len() {
+            let Some(interval) = self.open else { return samples.len() };
             let sample = samples.get(at);
             let is_value = self.rules.is_value(sample.status);
-            if is_value && !self.reach(sample, out, room) {
+            // Most lines lie within an interval.
+            let is_inside = |last: &Sample| is_value && last.time >= interval.low && sample.time < interval.high;
+            if let Some(last) = self.gap.last.filter(is_inside) {
+                let is_good = last.is_good() && sample.is_good() && self.gap.skipped_at.is_none();
+                self.sum.add(last.time, last.value, sample.time, sample.value, is_good);
+            } else if is_value && !self.reach(sample, out, room) {
                 return at;
             }
             self.gap.pass(sample, is_value);
             at += 1;
         }
-        if self.index < self.grid.len() { at } else { samples.len() }
+        at
     }
 
     /// Answers what is left, with nothing known after it, until `out` has `room` answers; says whether
     /// that was all.
     pub fn finish(&mut self, out: &mut Answers, room: usize) -> bool {
-        while self.index < self.grid.len() {
+        while let Some(interval) = self.open {
             if out.len() >= room {
                 return false;
             }
-            let interval = self.grid.interval(self.index);
             if let Some(last) = self.gap.last.filter(|last| last.time < interval.high) {
                 let at = |time: i64| self.gap.extrapolate(time, self.rules.use_sloped_extrapolation);
                 let from = last.time.max(interval.low);
@@ -77,8 +84,7 @@ impl Area {
 
     /// Goes along the line from the last value to this one; false where `out` became full on the way.
     fn reach(&mut self, next: Sample, out: &mut Answers, room: usize) -> bool {
-        while self.index < self.grid.len() {
-            let interval = self.grid.interval(self.index);
+        while let Some(interval) = self.open {
             if let Some(last) = self.gap.last {
                 let (from, to) = (last.time.max(interval.low), next.time.min(interval.high));
                 if to > from && (next.time < interval.high || out.len() < room) {
@@ -99,6 +105,7 @@ impl Area {
 
     fn close(&mut self, interval: Interval, out: &mut Answers) {
         self.index += 1;
+        self.open = (self.index < self.grid.len()).then(|| self.grid.interval(self.index));
         let Sum { area, nanoseconds, is_subnormal } = std::mem::take(&mut self.sum);
         let stamp = self.grid.start_of(interval);
         let Some((first, last)) = self.span.filter(|_| nanoseconds > 0.0) else { return out.push_no_data(stamp) };
@@ -117,7 +124,7 @@ impl Area {
 
 impl Sum {
     fn add(&mut self, from: i64, a: f64, to: i64, b: f64, is_good: bool) {
-        let nanoseconds = (i128::from(to) - i128::from(from)) as f64;
+        let nanoseconds = to.abs_diff(from) as f64;
         // The halves are added apart: the sum of two large values may not be a number.
         self.area += nanoseconds * (a / 2.0 + b / 2.0);
         self.nanoseconds += nanoseconds;

@@ -34,7 +34,9 @@ impl Answer {
                 Arc::new(good.collect::<BooleanArray>())
             }
             Answer::Name => {
-                let names = statuses.map(|status| status.map(|status| status.to_string()));
+                // Info bits say how an answer was made, not what it is.
+                let name = |status: Status| status.name().map_or_else(|| status.to_string(), str::to_owned);
+                let names = statuses.map(|status| status.map(name));
                 Arc::new(names.collect::<StringArray>())
             }
         }

@@ -53,7 +53,7 @@ impl Regions {
     fn reach(&mut self, to: Point, rules: &Rules) {
         let from = self.point;
         self.point = to;
-        let duration = (i128::from(to.time) - i128::from(from.time)) as f64;
+        let duration = to.time.abs_diff(from.time) as f64;
         match from.quality {
             Quality::Bad => {
                 self.bad += duration;

@@ -228,7 +228,7 @@ async fn states_and_texts_hold_until_the_next() {
         ("NumberOfTransitions", "| 2.0 | Good"),
     ] {
         let sql = format!(
-            "SELECT text, value, status_name(status & 4294901760) FROM processed('batch', '{aggregate}', '2026-01-01', '2026-01-01T00:00:50Z', '0s')"
+            "SELECT text, value, status_name(status) FROM processed('batch', '{aggregate}', '2026-01-01', '2026-01-01T00:00:50Z', '0s')"
         );
         assert_eq!(fixture.table(&sql).await, [expected], "{aggregate}");
     }
