@@ -37,6 +37,8 @@ struct Subscriber {
 #[derive(Default)]
 struct Notes {
     changed: BTreeMap<TagId, Note>,
+    /// Notes are taken from here on, round and round, so that none waits for ever.
+    next: Option<TagId>,
 }
 
 struct Note {
@@ -62,14 +64,20 @@ impl Changes {
         Subscription(subscriber)
     }
 
-    /// Notes the samples of a frame that is visible now.
-    pub fn written(&self, frame: &SampleFrame) {
+    /// Whether anybody follows anything.
+    pub fn any(&self) -> bool {
+        self.any.load(Relaxed)
+    }
+
+    /// Notes the samples of a frame that is visible now. `newest` is the newest time of its tags before
+    /// it, where they had one: what is older changes no current value.
+    pub fn written(&self, frame: &SampleFrame, newest: &BTreeMap<TagId, i64>) {
         self.each(|subscriber| {
             let mut notes = subscriber.notes.lock();
             for block in &frame.blocks {
                 for (i, time) in block.rows.times.iter().enumerate() {
                     let tag = block.tag(i);
-                    if subscriber.follows(tag) {
+                    if subscriber.follows(tag) && newest.get(&tag).is_none_or(|newest| time >= newest) {
                         notes.note(tag, *time);
                     }
                 }
@@ -78,14 +86,15 @@ impl Changes {
         });
     }
 
-    /// Notes the tags of a delete that is visible now: their current values may be others.
-    pub fn deleted(&self, delete: &Delete) {
+    /// Notes the tags of a delete that is visible now: their current values may be others. `last` is the
+    /// last tag there is.
+    pub fn deleted(&self, delete: &Delete, last: TagId) {
         self.each(|subscriber| {
             let mut notes = subscriber.notes.lock();
-            for (first, last) in delete.tags.ranges() {
-                for tag in subscriber.tags.range(first..=last) {
-                    notes.note(*tag, i64::MAX);
-                }
+            for (from, to) in delete.tags.ranges() {
+                subscriber.tags.range(from..=to).for_each(|tag| notes.note(*tag, i64::MIN));
+                let created_later = from.0.max(subscriber.known.0.saturating_add(1))..=to.0.min(last.0);
+                created_later.for_each(|tag| notes.note(TagId(tag), i64::MIN));
             }
             !notes.changed.is_empty()
         });
@@ -95,13 +104,13 @@ impl Changes {
         if !self.any.load(Relaxed) {
             return;
         }
-        let subscribers: Vec<Arc<Subscriber>> = self.subscribers.read().iter().filter_map(Weak::upgrade).collect();
+        let list = self.subscribers.read();
+        let subscribers: Vec<Arc<Subscriber>> = list.iter().filter_map(Weak::upgrade).collect();
         if subscribers.is_empty() {
+            // Whoever subscribes says so while holding the list.
             self.any.store(false, Relaxed);
-            // One may have come in between.
-            let has_some = self.subscribers.read().iter().any(|subscriber| subscriber.strong_count() > 0);
-            self.any.store(has_some, Relaxed);
         }
+        drop(list);
         for subscriber in subscribers {
             if note(&subscriber) {
                 (subscriber.wake)();
@@ -119,8 +128,9 @@ impl Subscriber {
 impl Notes {
     fn note(&mut self, tag: TagId, time: i64) {
         let note = self.changed.entry(tag).or_insert(Note { time, count: 0 });
-        if time >= note.time {
-            (note.time, note.count) = (time, note.count + 1);
+        // A delete has no time and counts in any case.
+        if time >= note.time || time == i64::MIN {
+            (note.time, note.count) = (note.time.max(time), note.count + 1);
         }
     }
 }
@@ -129,12 +139,12 @@ impl Subscription {
     /// Takes up to `most` tags that have changed since they were taken last, each with how often.
     pub fn take(&self, most: usize) -> Vec<(TagId, u64)> {
         let mut notes = self.0.notes.lock();
-        let rest = match notes.changed.keys().nth(most).copied() {
-            Some(next) => notes.changed.split_off(&next),
-            None => BTreeMap::new(),
-        };
-        let taken = std::mem::replace(&mut notes.changed, rest);
-        taken.into_iter().map(|(tag, note)| (tag, note.count)).collect()
+        let next = notes.next.unwrap_or(TagId(0));
+        let round = notes.changed.range(next..).chain(notes.changed.range(..next));
+        let taken: Vec<(TagId, u64)> = round.take(most).map(|(tag, note)| (*tag, note.count)).collect();
+        taken.iter().for_each(|(tag, _)| drop(notes.changed.remove(tag)));
+        notes.next = taken.last().map(|(tag, _)| TagId(tag.0.saturating_add(1)));
+        taken
     }
 }
 
@@ -160,12 +170,21 @@ mod tests {
         assert_eq!(subscription.take(2), [(TagId(1), 2), (TagId(3), 1)], "the late one changes nothing");
         assert_eq!(subscription.take(2), [(TagId(5), 1)], "a tag that is new may be followed");
         assert_eq!(subscription.take(2), []);
-        let tags = TagRanges::of(&[TagId(2), TagId(3)]);
+        // Whoever takes little gets round to all.
+        let note_all = || (1..5).for_each(|tag| subscription.0.notes.lock().note(TagId(tag), 30));
+        note_all();
+        let mut taken: Vec<u32> = subscription.take(3).iter().map(|(tag, _)| tag.0).collect();
+        note_all();
+        taken.extend(subscription.take(3).iter().map(|(tag, _)| tag.0));
+        assert_eq!(taken, [1, 2, 3, 4, 1, 2]);
+        subscription.take(9);
+        let tags = TagRanges::of(&[TagId(2), TagId(3), TagId(6), TagId(7)]);
         let delete = Delete { sequence: 9, received: 0, cause: Cause::Request, tags, from: 0, to: 1 };
-        changes.deleted(&delete);
-        assert_eq!((subscription.take(9), woken.load(Relaxed)), (vec![(TagId(3), 1)], 1));
+        changes.deleted(&delete, TagId(6));
+        let taken: BTreeMap<TagId, u64> = subscription.take(9).into_iter().collect();
+        assert_eq!((taken, woken.load(Relaxed)), ([(TagId(3), 1), (TagId(6), 1)].into(), 1), "6 is there, 7 is not");
         drop(subscription);
-        changes.deleted(&delete);
+        changes.deleted(&delete, TagId(6));
         assert!(!changes.any.load(Relaxed), "nobody listens");
         assert_eq!(woken.load(Relaxed), 1);
     }

@@ -5,6 +5,7 @@
 //! 3. The committer is held while frames are applied: who holds it sees whole frames.
 //! 4. Every frame that was queued is answered, whatever happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -150,7 +151,7 @@ impl Shared {
             active.add_delete(Arc::clone(&delete));
             drop(published);
             active.memtable.delete(&delete);
-            self.changes.deleted(&delete);
+            self.changes.deleted(&delete, self.last_tag());
             return;
         }
         drop(published);
@@ -159,7 +160,11 @@ impl Shared {
         active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         active.add_delete(Arc::clone(&delete));
         active.memtable.delete(&delete);
-        self.changes.deleted(&delete);
+        self.changes.deleted(&delete, self.last_tag());
+    }
+
+    fn last_tag(&self) -> TagId {
+        TagId(u32::try_from(self.tags.read().len()).unwrap_or(u32::MAX))
     }
 
     /// Makes tags visible; the next flush tells the manifest.
@@ -176,17 +181,37 @@ impl Shared {
         let published = self.published.read().clone();
         let generation = &published.active;
         let mut late = Vec::new();
+        let newest = if self.changes.any() {
+            newest_before(generation, &committer.older_newest, frame)
+        } else {
+            BTreeMap::new()
+        };
         let known = store(generation, &committer.older_newest, sequence, frame, &mut late);
         if let Some(mark) = &frame.source {
             generation.enter(mark, frame.received, known);
         }
-        self.changes.written(frame);
+        self.changes.written(frame, &newest);
         let pending = (!late.is_empty()).then(|| {
             let notes = Notes { view: published.view_before_active(&self.tags.read()), late };
             generation.defer(sequence, frame.source.as_ref(), notes)
         });
         Committed { known, pending }
     }
+}
+
+/// The newest times of a frame's tags before it, where they have one.
+fn newest_before(generation: &Generation, older_newest: &[i64], frame: &SampleFrame) -> BTreeMap<TagId, i64> {
+    let mut newest = BTreeMap::new();
+    for block in &frame.blocks {
+        for i in 0..block.rows.times.len() {
+            newest.entry(block.tag(i)).or_insert(i64::MIN);
+        }
+    }
+    for (tag, time) in &mut newest {
+        let here = generation.memtable.extent(*tag).ok().flatten().map(|extent| extent.last_time);
+        *time = here.max(older_newest.get(tag.0 as usize).copied()).unwrap_or(i64::MIN);
+    }
+    newest
 }
 
 /// Puts the samples of a frame into the memtable, counts those that can be told from it alone

@@ -3,7 +3,7 @@
 
 use super::aggregate::Aggregate;
 use super::grid::{Grid, Interval};
-use super::points::{Gap, on_line};
+use super::points::{Gap, between};
 use super::rules::Rules;
 use super::sample::{Answers, SUBNORMAL, Sample, Samples, Span, info};
 use crate::status::Status;
@@ -27,9 +27,9 @@ pub struct Area {
 /// What is known of the open interval.
 #[derive(Default)]
 struct Sum {
-    /// In values times nanoseconds.
+    /// In values times seconds.
     area: f64,
-    nanoseconds: f64,
+    nanoseconds: u64,
     /// Whether anything in it, or a line that leads into it or out of it, is not good.
     is_subnormal: bool,
 }
@@ -89,7 +89,7 @@ impl Area {
                 let (from, to) = (last.time.max(interval.low), next.time.min(interval.high));
                 if to > from && (next.time < interval.high || out.len() < room) {
                     let is_good = last.is_good() && next.is_good() && self.gap.skipped_at.is_none();
-                    self.sum.add(from, on_line(last, next, from), to, on_line(last, next, to), is_good);
+                    self.sum.add(from, between(last, next, from), to, between(last, next, to), is_good);
                 }
             }
             if next.time < interval.high {
@@ -108,12 +108,11 @@ impl Area {
         self.open = (self.index < self.grid.len()).then(|| self.grid.interval(self.index));
         let Sum { area, nanoseconds, is_subnormal } = std::mem::take(&mut self.sum);
         let stamp = self.grid.start_of(interval);
-        let Some((first, last)) = self.span.filter(|_| nanoseconds > 0.0) else { return out.push_no_data(stamp) };
+        let Some((first, last)) = self.span.filter(|_| nanoseconds > 0) else { return out.push_no_data(stamp) };
         if !interval.overlaps(&self.grid, first, last) {
             return out.push_no_data(stamp);
         }
-        let average = area / nanoseconds;
-        let value = if self.is_total { area / 1e9 } else { average };
+        let value = if self.is_total { area } else { area / (nanoseconds as f64 / 1e9) };
         // Before the first value there is nothing that could be averaged.
         let is_short = nanoseconds < interval.nanoseconds();
         let status = if is_subnormal || is_short { SUBNORMAL } else { Status::GOOD };
@@ -124,9 +123,9 @@ impl Area {
 
 impl Sum {
     fn add(&mut self, from: i64, a: f64, to: i64, b: f64, is_good: bool) {
-        let nanoseconds = to.abs_diff(from) as f64;
+        let nanoseconds = to.abs_diff(from);
         // The halves are added apart: the sum of two large values may not be a number.
-        self.area += nanoseconds * (a / 2.0 + b / 2.0);
+        self.area += nanoseconds as f64 / 1e9 * (a / 2.0 + b / 2.0);
         self.nanoseconds += nanoseconds;
         self.is_subnormal |= !is_good;
     }

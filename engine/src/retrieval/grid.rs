@@ -82,8 +82,8 @@ impl Grid {
 
 impl Interval {
     /// Its length.
-    pub(super) fn nanoseconds(&self) -> f64 {
-        self.low.abs_diff(self.high) as f64
+    pub(super) fn nanoseconds(&self) -> u64 {
+        self.low.abs_diff(self.high)
     }
 
     /// Whether it has data, where that goes from `first` to `last`.

@@ -55,10 +55,15 @@ impl Gap {
     }
 }
 
-/// The value at a time on the line through two samples.
-pub(super) fn on_line(a: Sample, b: Sample, time: i64) -> f64 {
+/// The value at a time between two samples, on the line from one to the other. Both ends come out
+/// exactly, and nothing lies outside of them.
+pub(super) fn between(a: Sample, b: Sample, time: i64) -> f64 {
+    on_line(a, b, time).clamp(a.value.min(b.value), a.value.max(b.value))
+}
+
+/// The value at any time on the line through two samples.
+fn on_line(a: Sample, b: Sample, time: i64) -> f64 {
     let share = seconds_apart(a.time, time) / seconds_apart(a.time, b.time);
-    // Both ends come out exactly.
     a.value * (1.0 - share) + b.value * share
 }
 
@@ -137,7 +142,7 @@ impl Points {
             (last.value, last.is_good() && self.gap.skipped_at.is_none_or(|skipped| skipped > time))
         } else {
             let is_good = last.is_good() && next.is_good() && self.gap.skipped_at.is_none();
-            (on_line(last, next, time), is_good)
+            (between(last, next, time), is_good)
         };
         out.push(time, Some(value), if is_good { Status::GOOD } else { SUBNORMAL }, info::INTERPOLATED);
     }

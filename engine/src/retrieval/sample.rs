@@ -135,6 +135,11 @@ impl Answers {
 
     /// Adds one; `bits` are those of [`info`] without the one that says that there are any.
     pub(super) fn push(&mut self, time: i64, value: Option<f64>, status: Status, bits: u32) {
+        // Values near the end of what doubles can hold add up to none.
+        let (value, status) = match value {
+            Some(value) if !value.is_finite() => (None, Status::BAD_OUT_OF_RANGE),
+            value => (value, status),
+        };
         self.times.push(time);
         self.values.push(value);
         self.statuses.push(status.0 | if bits == 0 { 0 } else { bits | info::DATA_VALUE });

@@ -17,6 +17,8 @@ use crate::tag::TagId;
 
 /// Tags that are read together: what lies around the range is held for all of them.
 const TAGS_TOGETHER: usize = 1024;
+/// The same where texts are read, which may be long.
+const TEXTS_TOGETHER: usize = 64;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -113,7 +115,8 @@ impl Histories {
     fn read(&mut self) -> Result<bool> {
         let Some(mut group) = self.group.take() else {
             let rest = &self.request.tags[self.next..];
-            let tags = rest[..rest.len().min(TAGS_TOGETHER)].to_vec();
+            let most = if self.request.columns.contains(Columns::TEXT) { TEXTS_TOGETHER } else { TAGS_TOGETHER };
+            let tags = rest[..rest.len().min(most)].to_vec();
             if tags.is_empty() {
                 return Ok(false);
             }

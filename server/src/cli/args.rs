@@ -224,6 +224,9 @@ pub struct DeleteArgs {
 
 /// `tagus reduction`
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  tagus reduction preview --tags 'site1.*.PV' --from 2026-01-01 --to 2026-01-02 --comp-dev 0.5"
+)]
 pub struct ReductionArgs {
     /// What to do
     #[command(subcommand)]

@@ -148,20 +148,24 @@ fn events(batch: &RecordBatch) -> Result<Vec<Event>> {
 }
 
 /// A segment that is written to learn how large it is.
-struct Trial(SegmentWriter);
+struct Trial {
+    writer: SegmentWriter,
+    is_empty: bool,
+}
 
 impl Trial {
     fn new(folder: &Path, id: u64) -> Result<Trial> {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let name = format!("{id}.parquet");
         let plan = NewSegment { id, name, first_sequence: 1, last_sequence: 1, deleted_through: 1, zstd_level: 3 };
-        SegmentWriter::create(&disk, folder, plan).map(Trial).map_err(failed)
+        SegmentWriter::create(&disk, folder, plan).map(|writer| Trial { writer, is_empty: true }).map_err(failed)
     }
 
     fn write(&mut self, tag: TagId, tag_type: TagType, events: &[Event]) -> Result<()> {
         if events.is_empty() {
             return Ok(());
         }
+        self.is_empty = false;
         let mut rows = Samples::default();
         for Event { time, value, status } in events {
             let value = value.map(|value| match tag_type.is_float() {
@@ -170,12 +174,15 @@ impl Trial {
             });
             rows.push(*time, &Cell { value, text: None, status: *status });
         }
-        self.0.write(tag, tag_type, &rows).map_err(failed)
+        self.writer.write(tag, tag_type, &rows).map_err(failed)
     }
 
     /// Its size in bytes.
     fn finish(self) -> Result<u64> {
-        self.0.finish().map(|meta| meta.bytes).map_err(failed)
+        if self.is_empty {
+            return Ok(0);
+        }
+        self.writer.finish().map(|meta| meta.bytes).map_err(failed)
     }
 }
 

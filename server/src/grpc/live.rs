@@ -52,6 +52,9 @@ pub fn subscribe(
     let notify = Arc::new(Notify::new());
     let woken = Arc::clone(&notify);
     let subscription = engine.subscribe(chosen.clone(), known, move || woken.notify_one());
+    // Those created in between; which of them are meant is looked at when they are sent.
+    let now = u32::try_from(engine.tags().len()).unwrap_or(u32::MAX);
+    chosen.extend((known.0 + 1..=now).map(TagId));
     let follower = Follower { engine, patterns: patterns.into(), known, subscription, notify };
     // A client that takes nothing stops its stream here; what changes meanwhile is counted.
     let (send, receive) = mpsc::channel(1);

@@ -45,7 +45,7 @@ async fn a_preview_says_what_would_be_kept_and_changes_nothing() {
         text.lines().find(|line| line.contains("FIC102")).unwrap().split('┆').nth(3).unwrap().trim().parse().unwrap();
     assert!(error <= 1e-9, "{text}");
     fails(&preview("site1.area1.FIC102.PV", &[]), 2, "--comp-dev");
-    fails(&preview("site1.area1.FIC102.PV", &["--comp-dev", "-1"]), 2, "--comp-dev");
+    fails(&preview("site1.area1.FIC102.PV", &["--comp-dev=-1"]), 2, "--comp-dev");
     fails(&preview("site1.area1.FQ102.TOTAL", &["--comp-dev", "1%"]), 1, "no span");
     fails(&preview("site1.area1.FIC102.PW", &["--comp-dev", "1"]), 1, "did you mean");
     assert!(server.stop().await.success());

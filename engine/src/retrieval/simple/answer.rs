@@ -15,7 +15,7 @@ pub struct Closed<'a> {
     pub reverse: bool,
     pub is_partial: bool,
     /// Its length, which ends right after the last sample.
-    pub nanoseconds: f64,
+    pub nanoseconds: u64,
     /// At its start and its end.
     pub bounds: (Bound, Bound),
     /// The same where Uncertain samples count as values.
@@ -80,15 +80,15 @@ impl Closed<'_> {
                 _ => self.no_data(),
             },
             AnnotationCount => self.calculated(0.0, Status::GOOD),
-            DurationInStateZero => self.by_time(regions.at_zero / 1e6),
-            DurationInStateNonZero => self.by_time((regions.good - regions.at_zero) / 1e6),
-            TimeAverage2 | Total2 if regions.good + regions.uncertain == 0.0 => self.no_data(),
-            TimeAverage2 => self.by_time(regions.area / (regions.good + regions.uncertain)),
-            Total2 => self.by_time(regions.area / 1e9),
-            DurationGood => self.calculated(regions.good / 1e6, Status::GOOD),
-            DurationBad => self.calculated(self.bad_time() / 1e6, Status::GOOD),
-            PercentGood => self.calculated(regions.good / self.nanoseconds * 100.0, Status::GOOD),
-            PercentBad => self.calculated(self.bad_time() / self.nanoseconds * 100.0, Status::GOOD),
+            DurationInStateZero => self.by_time(milliseconds(regions.at_zero)),
+            DurationInStateNonZero => self.by_time(milliseconds(regions.good - regions.at_zero)),
+            TimeAverage2 | Total2 if regions.good + regions.uncertain == 0 => self.no_data(),
+            TimeAverage2 => self.by_time(regions.area / ((regions.good + regions.uncertain) as f64 / 1e9)),
+            Total2 => self.by_time(regions.area),
+            DurationGood => self.calculated(milliseconds(regions.good), Status::GOOD),
+            DurationBad => self.calculated(milliseconds(self.bad_time()), Status::GOOD),
+            PercentGood => self.calculated(self.percent(regions.good), Status::GOOD),
+            PercentBad => self.calculated(self.percent(self.bad_time()), Status::GOOD),
             Start => self.raw(ends.first),
             End => self.raw(ends.last),
             Delta => match (ends.first_good, ends.last_good) {
@@ -163,13 +163,17 @@ impl Closed<'_> {
             true => (regions.wholly_good, regions.bad + uncertain),
             false => (regions.wholly_good + uncertain, regions.bad),
         };
-        self.rules.judge(Shares { good, bad, all: self.nanoseconds })
+        self.rules.judge(Shares { good: good as f64, bad: bad as f64, all: self.nanoseconds as f64 })
     }
 
     /// How long the regions are whose start counts as Bad.
-    fn bad_time(&self) -> f64 {
+    fn bad_time(&self) -> u64 {
         let regions = &self.open.regions;
-        regions.bad + if self.rules.treat_uncertain_as_bad { regions.uncertain } else { 0.0 }
+        regions.bad + if self.rules.treat_uncertain_as_bad { regions.uncertain } else { 0 }
+    }
+
+    fn percent(&self, nanoseconds: u64) -> f64 {
+        nanoseconds as f64 / self.nanoseconds as f64 * 100.0
     }
 
     /// Whether any sample counts as Bad.
@@ -215,8 +219,9 @@ impl Closed<'_> {
         let (time, location) = match place {
             Place::Sample => (time, 0),
             Place::Start => (time, info::INTERPOLATED),
-            Place::End { .. } if self.reverse => (time.saturating_add(RESOLUTION), info::INTERPOLATED),
-            Place::End { .. } => (time.saturating_sub(RESOLUTION), info::INTERPOLATED),
+            // Within an interval that is shorter than the resolution, too.
+            Place::End { .. } if self.reverse => (time.saturating_add(RESOLUTION).min(self.stamp), info::INTERPOLATED),
+            Place::End { .. } => (time.saturating_sub(RESOLUTION).max(self.stamp), info::INTERPOLATED),
         };
         Answer { time, ..self.by_time_at(value, location | multiple(count)) }
     }
@@ -246,7 +251,10 @@ impl Closed<'_> {
     fn worst_with_bounds(&self) -> Worst {
         let (start, end) = if self.rules.stepped { self.lenient_bounds } else { self.bounds };
         let mut worst = Worst::default();
-        if !start.is_raw {
+        // A sample at the start is one of the interval's; where it is Uncertain and counts as Bad there
+        // is no bound beside it.
+        let is_bad_sample = start.sample.is_some_and(Status::is_bad);
+        if !start.is_raw && !is_bad_sample {
             worst.meet(start.status, 1);
         }
         if let Worst { status: Some(status), count } = self.open.census.worst {
@@ -263,6 +271,10 @@ impl Closed<'_> {
         let answer = self.calculated(f64::from(status.0), Status::GOOD);
         Answer { bits: answer.bits | many, ..answer }
     }
+}
+
+fn milliseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
 }
 
 fn good_unless(is_subnormal: bool) -> Status {

@@ -1,7 +1,7 @@
 //! Simple bounding values (Part 13, 3.1.9): of the samples right before and right after a time.
 
 use crate::retrieval::Rules;
-use crate::retrieval::points::on_line;
+use crate::retrieval::points::between;
 use crate::retrieval::sample::{SUBNORMAL, Sample};
 use crate::status::{Quality, Status};
 
@@ -14,6 +14,8 @@ pub struct Bound {
     pub status: Status,
     /// Whether it is a sample.
     pub is_raw: bool,
+    /// The status of the sample at this time, if there is one, also where that is no value.
+    pub sample: Option<Status>,
     pub time: i64,
 }
 
@@ -27,11 +29,12 @@ impl Bound {
 /// The bound at a time: `before` is the last sample before it, or at it where intervals have their
 /// later ends; `after` the next one.
 pub fn simple_bound(rules: &Rules, time: i64, before: Option<Sample>, after: Option<Sample>) -> Bound {
-    let nothing = Bound { value: 0.0, status: Status::BAD_NO_DATA, is_raw: false, time };
     let at_time = [before, after].into_iter().flatten().find(|sample| sample.time == time);
+    let sample = at_time.map(|sample| sample.status);
+    let nothing = Bound { value: 0.0, status: Status::BAD_NO_DATA, is_raw: false, sample, time };
     if let Some(sample) = at_time {
         return match rules.is_value(sample.status) {
-            true => Bound { value: sample.value, status: sample.status, is_raw: true, time },
+            true => Bound { value: sample.value, status: sample.status, is_raw: true, ..nothing },
             false => nothing,
         };
     }
@@ -41,12 +44,12 @@ pub fn simple_bound(rules: &Rules, time: i64, before: Option<Sample>, after: Opt
     }
     let bound = |value: f64, is_good: bool| {
         let status = if is_good { Status::GOOD } else { SUBNORMAL };
-        Bound { value, status, is_raw: false, time }
+        Bound { value, status, ..nothing }
     };
     if rules.stepped {
         bound(before.value, before.is_good())
     } else if rules.is_value(after.status) {
-        bound(on_line(before, after, time), before.is_good() && after.is_good())
+        bound(between(before, after, time), before.is_good() && after.is_good())
     } else {
         bound(before.value, false)
     }

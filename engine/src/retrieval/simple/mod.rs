@@ -199,7 +199,7 @@ impl Simple {
         let closed = Closed {
             reverse: self.grid.is_reverse(),
             is_partial: interval.is_partial(&self.grid, first, last),
-            nanoseconds: interval.low.abs_diff(end) as f64,
+            nanoseconds: interval.low.abs_diff(end),
             bounds: self.in_direction(open.low, high),
             lenient_bounds: self.in_direction(open.lenient_low, lenient_high),
             stamp,

@@ -11,14 +11,14 @@ use crate::status::{Quality, Status};
 pub struct Regions {
     point: Point,
     /// By the quality of the point that starts them, in nanoseconds.
-    pub good: f64,
-    pub uncertain: f64,
-    pub bad: f64,
+    pub good: u64,
+    pub uncertain: u64,
+    pub bad: u64,
     /// Those of the good that are good to their end.
-    pub wholly_good: f64,
+    pub wholly_good: u64,
     /// Those of the good that start at zero.
-    pub at_zero: f64,
-    /// In values times nanoseconds, of regions that are not Bad.
+    pub at_zero: u64,
+    /// In values times seconds, of regions that are not Bad.
     pub area: f64,
 }
 
@@ -34,7 +34,7 @@ impl Regions {
     /// Begins at the earlier end of an interval.
     pub fn from(low: &Bound, time: i64) -> Regions {
         let point = Point { time, value: low.value, quality: low.status.quality() };
-        Regions { point, good: 0.0, uncertain: 0.0, bad: 0.0, wholly_good: 0.0, at_zero: 0.0, area: 0.0 }
+        Regions { point, good: 0, uncertain: 0, bad: 0, wholly_good: 0, at_zero: 0, area: 0.0 }
     }
 
     pub fn take(&mut self, samples: Samples<'_>, rules: &Rules) {
@@ -53,7 +53,7 @@ impl Regions {
     fn reach(&mut self, to: Point, rules: &Rules) {
         let from = self.point;
         self.point = to;
-        let duration = to.time.abs_diff(from.time) as f64;
+        let duration = to.time.abs_diff(from.time);
         match from.quality {
             Quality::Bad => {
                 self.bad += duration;
@@ -62,7 +62,7 @@ impl Regions {
             Quality::Uncertain => self.uncertain += duration,
             Quality::Good => {
                 self.good += duration;
-                self.at_zero += if from.value == 0.0 { duration } else { 0.0 };
+                self.at_zero += if from.value == 0.0 { duration } else { 0 };
                 if rules.stepped || to.quality == Quality::Good {
                     self.wholly_good += duration;
                 }
@@ -70,6 +70,6 @@ impl Regions {
         }
         // The value holds where it steps, and where nothing is known that a line could lead to.
         let last = if rules.stepped || to.quality == Quality::Bad { from.value } else { to.value };
-        self.area += duration * (from.value / 2.0 + last / 2.0);
+        self.area += duration as f64 / 1e9 * (from.value / 2.0 + last / 2.0);
     }
 }

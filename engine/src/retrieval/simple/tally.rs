@@ -88,7 +88,9 @@ impl Moments {
         }
         let count = self.count as f64;
         let spread = self.squares - self.sum * self.sum / count;
-        (spread / if sample { count - 1.0 } else { count }).max(0.0)
+        let variance = spread / if sample { count - 1.0 } else { count };
+        // Rounding may leave a little less than nothing; what is no number stays so.
+        if variance < 0.0 { 0.0 } else { variance }
     }
 }
 

@@ -31,7 +31,8 @@ impl History {
 }
 
 fn histories(statuses: &'static [u32]) -> impl Strategy<Value = History> {
-    let sample = (1..40 * SECOND, -50..50_i32, 0..statuses.len());
+    let value = prop_oneof![-50..50_i32, 5..7_i32];
+    let sample = (1..40 * SECOND, value, 0..statuses.len());
     prop::collection::vec(sample, 1..60).prop_map(move |samples| {
         let mut history = History::default();
         let mut time = 0;
@@ -64,9 +65,52 @@ fn ranges() -> impl Strategy<Value = (i64, i64, u64)> {
         .prop_map(|(start, length, step)| (start, start + length, step))
 }
 
+/// The lowest and the highest point drawn in each column; infinities where nothing is.
+fn drawn(points: &[(i64, Option<f64>)], start: i64, end: i64, columns: u64) -> Vec<(f64, f64)> {
+    let mut extents = vec![(f64::INFINITY, f64::NEG_INFINITY); columns as usize];
+    let width = (end - start) as f64 / columns as f64;
+    let at = |time: i64| (time - start) as f64 / width;
+    let mut mark = |column: usize, y: f64| {
+        let extent = &mut extents[column.min(columns as usize - 1)];
+        *extent = (extent.0.min(y), extent.1.max(y));
+    };
+    points.iter().for_each(|(time, value)| value.iter().for_each(|y| mark(at(*time) as usize, *y)));
+    for pair in points.windows(2) {
+        let [(t0, Some(y0)), (t1, Some(y1))] = pair else { continue };
+        let (x0, x1) = (at(*t0), at(*t1));
+        // Where the line crosses into the next column it is drawn in both.
+        for edge in x0.floor() as usize + 1..=x1.floor() as usize {
+            let y = y0 + (y1 - y0) * (edge as f64 - x0) / (x1 - x0);
+            mark(edge - 1, y);
+            mark(edge, y);
+        }
+    }
+    extents
+}
+
 /// Equal but for rounding.
 fn near(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
+    a == b || (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
+}
+
+/// Durations are exact over years of odd nanoseconds: what is good as a whole is Good.
+#[test]
+fn a_long_good_history_is_good() {
+    let mut history = History::default();
+    let (mut time, mut state) = (1_767_225_600_000_000_007_i64, 1_u64);
+    for _ in 0..400_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        time += 30 * SECOND + (state >> 30).cast_signed() * 3;
+        history.times.push(time);
+        history.values.push(70.0);
+        history.statuses.push(0);
+    }
+    let grid = Grid::new(history.times[0], time, 0);
+    for aggregate in [Aggregate::TimeAverage, Aggregate::TimeAverage2, Aggregate::Minimum2, Aggregate::Maximum2] {
+        let answer = answers(aggregate, Rules::default(), grid, history.samples(), history.span(), false);
+        assert_eq!(answer.statuses[0] >> 30, 0, "{aggregate:?}: {:x}", answer.statuses[0]);
+        assert!(near(answer.values[0].unwrap(), 70.0), "{aggregate:?}: {:?}", answer.values);
+    }
 }
 
 proptest! {
@@ -119,7 +163,7 @@ proptest! {
                 continue;
             };
             prop_assert!(good + bad <= length + 1e-6, "{good} + {bad} of {length}");
-            if rules.treat_uncertain_as_bad {
+            if rules.treat_uncertain_as_bad || !history.statuses.iter().any(|s| s >> 30 == 1 || s >> 31 == 1) {
                 prop_assert!(near(good + bad, length), "{good} + {bad} of {length}");
             }
             prop_assert!(near(percent.values[i].unwrap(), good / length * 100.0));
@@ -201,6 +245,23 @@ proptest! {
                 prop_assert_eq!(value.is_none(), Status(*status).is_bad(), "{:?}: {:x}", aggregate, status);
                 prop_assert!(value.is_none_or(f64::is_finite));
             }
+        }
+    }
+
+    /// Drawn as lines from sample to sample with gaps at bad ones, what is kept covers the same part of
+    /// each column of pixels as all samples do.
+    #[test]
+    fn a_plot_draws_the_same_picture(history in histories(MIXED), pixels in 1..40u64) {
+        let (start, end) = (history.times[0], history.times[history.times.len() - 1] + 1);
+        let mut plot = Plot::new(start, end, pixels);
+        let mut out = Answers::default();
+        plot.feed(history.samples(), 0, &mut out, usize::MAX);
+        plot.finish(&mut out);
+        let value = |i: usize| (!Status(history.statuses[i]).is_bad()).then(|| history.values[i]);
+        let all: Vec<(i64, Option<f64>)> = (0..history.times.len()).map(|i| (history.times[i], value(i))).collect();
+        let kept: Vec<(i64, Option<f64>)> = out.times.iter().copied().zip(out.values.iter().copied()).collect();
+        for (column, (a, b)) in drawn(&all, start, end, pixels).into_iter().zip(drawn(&kept, start, end, pixels)).enumerate() {
+            prop_assert!(near(a.0, b.0) && near(a.1, b.1), "column {column}: {a:?} and {b:?}");
         }
     }
 

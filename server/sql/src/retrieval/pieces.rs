@@ -11,7 +11,7 @@ use tagus_engine::tag::{Tag, TagType};
 use super::question::Question;
 
 /// Answers of a piece that runs backwards.
-const BACKWARDS: u64 = 4096;
+const BACKWARDS: u64 = 1024;
 
 /// The pieces of a question, in the order of its answers.
 #[derive(Clone, Debug)]

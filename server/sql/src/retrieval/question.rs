@@ -109,6 +109,15 @@ impl Question {
         }
     }
 
+    /// Whether the texts of text tags matter, and not only that there are samples.
+    pub(crate) fn takes_texts(&self) -> bool {
+        use Aggregate::{End, Interpolative, NumberOfTransitions, Start};
+        match self.aggregate() {
+            Some(aggregate) => matches!(aggregate, Interpolative | Start | End | NumberOfTransitions),
+            None => true,
+        }
+    }
+
     /// The aggregate that is asked for.
     pub(crate) fn aggregate(&self) -> Option<Aggregate> {
         match self {

@@ -28,6 +28,9 @@ use crate::samples::Layout;
 const BATCH_ROWS: usize = 8192;
 /// Answers of a batch whose texts may be long.
 const TEXT_ROWS: usize = 64;
+/// Parts of histories that are taken in one step: a query that was given up ends after it, and the
+/// memory of what it keeps is asked for.
+const PARTS: usize = 48;
 /// What a partition takes beside its batches: pages as they were read, and what lies around ranges.
 const RESERVED_BYTES: usize = 2 << 20;
 
@@ -108,8 +111,10 @@ impl blocking::Work for Work {
         self.memory.try_resize(self.memory.size().max(RESERVED_BYTES))?;
         let mut collected = Collected::default();
         let mut ended = false;
-        while !ended && collected.len() < BATCH_ROWS && collected.text_bytes() < RESERVED_BYTES / 2 {
+        let mut parts = 0;
+        while !ended && parts < PARTS && collected.len() < BATCH_ROWS && collected.text_bytes() < RESERVED_BYTES / 2 {
             ended = !self.advance(&mut collected)?;
+            parts += 1;
         }
         if collected.len() >= self.left {
             collected.truncate(self.left);
@@ -217,7 +222,7 @@ fn cut(reading: &Reading, question: &Question, tags: &[TagId]) -> Result<Pieces>
 /// What a piece needs of these tags.
 fn request(reading: &Reading, question: &Question, piece: &Piece, tags: Vec<TagId>) -> HistoryRequest {
     let is_text = |id: &TagId| reading.tags.get(*id).is_some_and(|tag| tag.spec.tag_type == TagType::Text);
-    let texts = if tags.iter().any(is_text) { Columns::TEXT } else { Columns::NONE };
+    let texts = if question.takes_texts() && tags.iter().any(is_text) { Columns::TEXT } else { Columns::NONE };
     let good = QualitySet::NONE.with(Quality::Good);
     let lenient = !matches!(question, Question::Processed { options, .. } if options.treat_uncertain_as_bad);
     HistoryRequest {
