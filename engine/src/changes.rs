@@ -142,7 +142,9 @@ impl Subscription {
         let next = notes.next.unwrap_or(TagId(0));
         let round = notes.changed.range(next..).chain(notes.changed.range(..next));
         let taken: Vec<(TagId, u64)> = round.take(most).map(|(tag, note)| (*tag, note.count)).collect();
-        taken.iter().for_each(|(tag, _)| drop(notes.changed.remove(tag)));
+        for (tag, _) in &taken {
+            notes.changed.remove(tag);
+        }
         notes.next = taken.last().map(|(tag, _)| TagId(tag.0.saturating_add(1)));
         taken
     }
