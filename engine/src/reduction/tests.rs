@@ -73,6 +73,17 @@ fn exceptions_are_those_of_the_vectors() {
     }
 }
 
+/// A difference of just the deviation is none.
+#[test]
+fn an_exception_differs_by_more_than_the_deviation() {
+    let settings = ExceptionSettings { deviation: 0.5, min: 0, max: u64::MAX, any_change: false };
+    let mut filter = Exception::new(settings);
+    let event = |time, value| Event { time, value: Some(value), status: Status::GOOD };
+    let passed: Vec<usize> =
+        [1.0, 1.5, 0.5, 1.75].into_iter().zip(0..).map(|(v, t)| filter.push(event(t, v)).count()).collect();
+    assert_eq!(passed, [1, 0, 0, 2], "the first; neither of the two; the last with the one before it");
+}
+
 #[test]
 fn compression_keeps_what_the_vectors_keep() {
     for vector in ["v2_swingdoor", "v3_pipeline"] {

@@ -257,6 +257,14 @@ async fn requests_run_backwards() {
     assert_eq!(fixture.samples(&(ask(15_000, 0) + " LIMIT 3")).await, backwards[..3]);
 }
 
+/// How many pages a query reads, as EXPLAIN ANALYZE says.
+async fn pages_read(fixture: &Fixture, sql: &str) -> u64 {
+    let analysis = fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await;
+    let text = super::fixture::lines(&analysis).join(" ");
+    let number = text.split("pages_read=").nth(1).and_then(|rest| rest.split(&[',', ']', ' '][..]).next());
+    number.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
 /// Times far apart are looked up one by one: the pages between them are not read.
 #[tokio::test]
 async fn a_few_times_in_a_long_history_read_a_few_pages() {
@@ -271,16 +279,8 @@ async fn a_few_times_in_a_long_history_read_a_few_pages() {
     ] {
         let rows = fixture.samples(&sql).await;
         assert!(rows.iter().all(|row| row.value == Some(((row.time - T0) / SECOND) as f64)), "{rows:?}");
-        let analysis = fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await;
-        let text = super::fixture::lines(&analysis).join(" ");
-        let pages: u64 = text
-            .split("pages_read=")
-            .nth(1)
-            .and_then(|rest| rest.split(&[',', ']', ' '][..]).next())
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!(pages > 0 && pages <= 8 * rows.len() as u64, "{pages} pages: {text}");
+        let pages = pages_read(&fixture, &sql).await;
+        assert!(pages > 0 && pages <= 8 * rows.len() as u64, "{pages} pages");
     }
 }
 
@@ -317,16 +317,8 @@ async fn many_tags_share_their_pages() {
     let sql = format!("SELECT count(*), sum(value) FROM processed('*', 'TimeAverage', {range}, '0s')");
     let sum: f64 = (0..3000).map(f64::from).sum();
     assert_eq!(fixture.table(&sql).await, [format!("3000 | {sum:.1}")]);
-    let analysis = fixture.rows_here(&format!("EXPLAIN ANALYZE {sql}")).await;
-    let text = super::fixture::lines(&analysis).join(" ");
-    let pages: u64 = text
-        .split("pages_read=")
-        .nth(1)
-        .and_then(|rest| rest.split(&[',', ']', ' '][..]).next())
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(pages < 200, "{pages} pages: {text}");
+    let pages = pages_read(&fixture, &sql).await;
+    assert!(pages < 200, "{pages} pages");
 }
 
 #[tokio::test]
