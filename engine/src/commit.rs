@@ -17,6 +17,7 @@ use crate::generation::{Generation, Late, Notes, Pending};
 use crate::ingest::Counts;
 use crate::memtable::Found;
 use crate::queue::{Queued, closed};
+use crate::reduction::{Field, Settings};
 use crate::tag::{Tag, TagId};
 use crate::wal::Log;
 
@@ -125,6 +126,7 @@ impl Shared {
         self.published.read().active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         match frame {
             Frame::Tags(tags) => {
+                self.set_reductions(sequence, &tags);
                 self.put_tags(tags);
                 Committed { known: Counts::default(), pending: None }
             }
@@ -141,7 +143,13 @@ impl Shared {
     ///
     /// A reader from before it does not know of the delete: were rows taken out of a memtable that it
     /// reads, older versions of them would come to light. That memtable is left as it is, and frozen.
-    fn apply_delete(&self, committer: &mut Committer, delete: Delete) {
+    fn apply_delete(&self, committer: &mut Committer, mut delete: Delete) {
+        let reduced = self.reduced_tags(&delete);
+        // What was left out goes with what was not.
+        for tag in &reduced {
+            let first = Field::Length.of(*tag);
+            delete.tags.push(first, TagId(first.0 + TagId::FIELDS - 1));
+        }
         let delete = Arc::new(delete);
         // While it is held no view is made.
         let published = self.published.write();
@@ -150,7 +158,7 @@ impl Shared {
         if !is_read {
             active.add_delete(Arc::clone(&delete));
             drop(published);
-            active.memtable.delete(&delete);
+            active.memtable.delete(&delete, &reduced);
             self.changes.deleted(&delete, self.last_tag());
             return;
         }
@@ -159,8 +167,24 @@ impl Shared {
         let active = Arc::clone(&self.published.read().active);
         active.born.lock().get_or_insert_with(|| self.env.clock.monotonic());
         active.add_delete(Arc::clone(&delete));
-        active.memtable.delete(&delete);
+        active.memtable.delete(&delete, &reduced);
         self.changes.deleted(&delete, self.last_tag());
+    }
+
+    /// The tags of a delete of which samples may have been left out.
+    fn reduced_tags(&self, delete: &Delete) -> Vec<TagId> {
+        let table = self.tags.read().clone();
+        let last = self.last_tag();
+        let known = delete.tags.ranges().iter().flat_map(|(from, to)| (from.0..=to.0.min(last.0)).map(TagId));
+        known.filter(|tag| table.get(*tag).is_some_and(|tag| tag.spec.reduction.is_some())).collect()
+    }
+
+    /// Reduces tags from now on as they declare.
+    fn set_reductions(&self, sequence: u64, tags: &[Arc<Tag>]) {
+        let active = Arc::clone(&self.published.read().active);
+        for tag in tags {
+            active.memtable.set_reduction(sequence, tag.id, reduction_of(tag));
+        }
     }
 
     fn last_tag(&self) -> TagId {
@@ -199,6 +223,12 @@ impl Shared {
     }
 }
 
+/// What the filters of a tag work with, and whether its values are doubles; none where it has none.
+pub(crate) fn reduction_of(tag: &Tag) -> Option<(Settings, bool)> {
+    let settings = tag.spec.reduction.and_then(|reduction| reduction.settings(&tag.spec))?;
+    Some((settings, tag.spec.tag_type.is_float()))
+}
+
 /// The newest times of a frame's tags before it, where they have one.
 fn newest_before(generation: &Generation, older_newest: &[i64], frame: &SampleFrame) -> BTreeMap<TagId, i64> {
     let mut newest = BTreeMap::new();
@@ -208,7 +238,8 @@ fn newest_before(generation: &Generation, older_newest: &[i64], frame: &SampleFr
         }
     }
     for (tag, time) in &mut newest {
-        let here = generation.memtable.extent(*tag).ok().flatten().map(|extent| extent.last_time);
+        let held = generation.memtable.newest_held(*tag).map(|row| row.time);
+        let here = generation.memtable.extent(*tag).ok().flatten().map(|extent| extent.last_time).max(held);
         *time = here.max(older_newest.get(tag.0 as usize).copied()).unwrap_or(i64::MIN);
     }
     newest
@@ -238,6 +269,7 @@ fn store(
                     continue;
                 }
                 Found::Other => counts.replaced += 1,
+                Found::Reduced => counts.reduced += 1,
                 Found::Equal => {
                     counts.duplicate += 1;
                     continue;

@@ -337,6 +337,7 @@ impl Published {
     pub fn view(&self, tags: &Arc<TagTable>) -> ReadView {
         let mut view = self.view_before_active(tags);
         view.memtables.push(Arc::clone(&self.active.memtable));
+        view.held = Some(Arc::clone(&self.active.memtable));
         view
     }
 
@@ -345,6 +346,7 @@ impl Published {
         ReadView {
             segments: Arc::clone(&self.segments),
             memtables: self.frozen.iter().map(|g| Arc::clone(&g.memtable)).collect(),
+            held: None,
             deletes: self.deletes(),
             tags: Arc::clone(tags),
             manifest: self.base.number,
@@ -354,9 +356,12 @@ impl Published {
     /// A tag's newest sample: later writes of the same time win.
     fn newest(&self, tag: TagId) -> Result<Newest, Flushed> {
         let flushed = self.base.newest.get(&tag).cloned().map_or(Newest::None, Newest::Row);
-        self.generations().try_fold(flushed, |before, generation| {
+        // First what may be decided on meanwhile: it is then found again, and not missed.
+        let held = self.active.memtable.newest_held(tag);
+        let settled = self.generations().try_fold(flushed, |before, generation| {
             Ok(before.without(tag, &generation.deletes()).with(generation.memtable.newest(tag)?))
-        })
+        })?;
+        Ok(settled.with(held))
     }
 
     /// Deletes that segments may still need.

@@ -47,6 +47,16 @@ struct Books {
 }
 
 impl Generation {
+    /// One that begins with a memtable.
+    pub fn of(memtable: Memtable) -> Generation {
+        Generation { memtable: Arc::new(memtable), ..Generation::default() }
+    }
+
+    /// The one that follows.
+    pub fn next(&self) -> Generation {
+        Generation::of(self.memtable.next())
+    }
+
     /// Ends the generation at a position of the log.
     pub fn freeze(&self, position: u64) {
         self.frozen_at.store(position, Release);

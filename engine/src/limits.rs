@@ -84,3 +84,7 @@ pub const ANSWERS_PER_TAG_MAX: u64 = 100_000_000;
 pub const SCAN_TEXT_BYTES: usize = 4 << 20;
 /// Rows with texts that are read at once where they are turned round.
 pub const SCAN_TEXT_ROWS: usize = 512;
+/// Longest ExcMax in nanoseconds: summaries of as long a time are held in memory for each tag.
+pub const EXCEPTION_MAX: u64 = 3_600_000_000_000;
+/// Longest CompMax in nanoseconds: one sample may bring as many summaries as it has minutes.
+pub const COMPRESSION_MAX: u64 = 24 * 3_600_000_000_000;

@@ -14,7 +14,7 @@ use crate::files;
 use crate::format::crc32c;
 
 /// The version of the archive's layout that this engine writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The first version, without epoch; it is read, and written anew when the archive is opened.
 const FORMAT_VERSION_MIN: u32 = 1;
 
@@ -94,9 +94,9 @@ impl Mark {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, version: u32) -> String {
         let Mark { id, epoch, line, branch, backup } = self;
-        let mut body = format!("tagus archive\nversion {FORMAT_VERSION}\nid {id:016x}\nepoch {epoch}\n");
+        let mut body = format!("tagus archive\nversion {version}\nid {id:016x}\nepoch {epoch}\n");
         if let Some(branch) = branch {
             body += &format!("line {line:016x} from {:016x} {}\n", branch.line, branch.number);
         }
@@ -133,7 +133,7 @@ impl Mark {
             mark.add(line).ok_or(NoMark::Damaged)?;
         }
         // Each mark is written in one way only.
-        if mark.text() == text { Ok((mark, version)) } else { Err(NoMark::Damaged) }
+        if mark.text(version) == text { Ok((mark, version)) } else { Err(NoMark::Damaged) }
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
@@ -185,7 +185,7 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<(Mark, u32)> {
 
 /// Marks a directory, in the place of an older mark.
 pub(crate) fn write(env: &Env, dir: &Path, mark: &Mark) -> Result<()> {
-    files::replace(env, &dir.join(MARK), mark.text().as_bytes())
+    files::replace(env, &dir.join(MARK), mark.text(FORMAT_VERSION).as_bytes())
 }
 
 #[cfg(test)]
@@ -199,12 +199,12 @@ mod tests {
         let first = Mark::new(ID);
         let second = first.of_backup().restored(42, 7);
         for mark in [first, first.of_backup(), second, second.of_backup(), second.of_backup().restored(50, 8)] {
-            assert_eq!(Mark::parse(mark.text().as_bytes()), Ok((mark, FORMAT_VERSION)));
+            assert_eq!(Mark::parse(mark.text(FORMAT_VERSION).as_bytes()), Ok((mark, FORMAT_VERSION)));
         }
         assert_eq!((second.id, second.epoch, second.line), (ID, 2, 7));
-        let text = "tagus archive\nversion 2\nid d701f5c824062d47\nepoch 2\n\
+        let text = "tagus archive\nversion 3\nid d701f5c824062d47\nepoch 2\n\
                     line 0000000000000007 from d701f5c824062d47 42\nbackup\ncrc32c ";
-        assert!(second.of_backup().text().starts_with(text));
+        assert!(second.of_backup().text(FORMAT_VERSION).starts_with(text));
     }
 
     #[test]
@@ -214,8 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn version_2_is_read() {
+        let mark = Mark::new(ID).of_backup().restored(42, 7);
+        assert_eq!(Mark::parse(mark.text(2).as_bytes()), Ok((mark, 2)));
+    }
+
+    #[test]
     fn other_texts_are_refused() {
-        let sound = Mark::new(ID).restored(42, 7).of_backup().text();
+        let sound = Mark::new(ID).restored(42, 7).of_backup().text(FORMAT_VERSION);
         for i in 0..sound.len() {
             for bit in 0..8 {
                 let mut bytes = sound.clone().into_bytes();
@@ -226,15 +232,15 @@ mod tests {
         let id = "id d701f5c824062d47\n";
         for body in [
             format!("tagus archive\nversion 1\n{id}epoch 1\n"),
-            format!("tagus archive\nversion 2\n{id}"),
-            format!("tagus archive\nversion 2\n{id}epoch 1\nbackup\nbackup\n"),
-            format!("tagus archive\nversion 2\n{id}epoch 01\n"),
-            format!("tagus archive\nversion 2\n{id}epoch 1\nother\n"),
+            format!("tagus archive\nversion 3\n{id}"),
+            format!("tagus archive\nversion 3\n{id}epoch 1\nbackup\nbackup\n"),
+            format!("tagus archive\nversion 3\n{id}epoch 01\n"),
+            format!("tagus archive\nversion 3\n{id}epoch 1\nother\n"),
         ] {
             assert_eq!(Mark::parse(sealed(body.clone()).as_bytes()), Err(NoMark::Damaged), "{body}");
         }
-        let newer = sealed("tagus archive\nversion 3\nanything\n".into());
-        assert_eq!(Mark::parse(newer.as_bytes()), Err(NoMark::Newer(3)));
+        let newer = sealed("tagus archive\nversion 4\nanything\n".into());
+        assert_eq!(Mark::parse(newer.as_bytes()), Err(NoMark::Newer(4)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::Archive;
-use crate::commit::{Committer, fold_newest};
+use crate::commit::{Committer, fold_newest, reduction_of};
 use crate::config::Config;
 use crate::engine::{Published, RecoveryReport, Shared};
 use crate::env::Env;
@@ -16,10 +16,12 @@ use crate::error::Result;
 use crate::generation::Generation;
 use crate::jobs::lists;
 use crate::limits;
-use crate::manifest::{Edit, Manifest};
+use crate::manifest::{Edit, Manifest, ManifestState};
+use crate::memtable::Memtable;
+use crate::reduction::Reducer;
 use crate::replay::Replayer;
 use crate::strays;
-use crate::tag::TagId;
+use crate::tag::{Tag, TagId};
 use crate::wal::{Log, LogOptions};
 
 pub(crate) fn open(env: Env, dir: &Path, config: Config) -> Result<(Shared, RecoveryReport)> {
@@ -66,8 +68,21 @@ fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shar
     };
     let listed = base.deletes_file.filter(|file| lists::is_intact(&env, &archive.deletes_file(), *file));
     let committer = Committer { log: None, older_newest, applied: base.log_position };
-    let published = Published { segments, frozen: Vec::new(), active: Arc::new(Generation::default()), base };
+    let active = Arc::new(Generation::of(Memtable::with_reducers(reducers(&base))));
+    let published = Published { segments, frozen: Vec::new(), active, base };
     let shared = Shared::new(env, config, archive, manifest, committer, published, dirty);
     *shared.deletes_listed.lock() = listed;
     shared
+}
+
+/// The reducers of tags as they were when what the manifest names was in segments.
+fn reducers(base: &ManifestState) -> Vec<(TagId, Reducer)> {
+    let reducer = |tag: &Arc<Tag>| {
+        let (settings, is_float) = reduction_of(tag)?;
+        Some((tag.id, match base.reducers.get(&tag.id) {
+            Some(state) => Reducer::resume(settings, is_float, state),
+            None => Reducer::new(settings, is_float),
+        }))
+    };
+    base.tags.iter().filter_map(reducer).collect()
 }

@@ -6,11 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::reduction::Reduction;
 use crate::sample::text_bytes;
 
 /// A tag's number within one archive, from 1. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct TagId(pub u32);
+
+impl TagId {
+    /// The last number that a tag can have. Those above are of the series of summaries: so many for each
+    /// tag, in the order of the tags.
+    pub const LAST: TagId = TagId((1 << 30) - 1);
+    /// Series of summaries of a tag.
+    pub const FIELDS: u32 = 32;
+
+    /// Whether it is a series of summaries.
+    pub fn is_summary(self) -> bool {
+        self > TagId::LAST
+    }
+
+    /// The tag whose summaries are in a series; a tag itself.
+    pub fn owner(self) -> TagId {
+        if self.is_summary() { TagId((self.0 - TagId::LAST.0 - 1) / TagId::FIELDS) } else { self }
+    }
+}
 
 /// What values a tag holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -72,6 +91,8 @@ pub struct TagSpec {
     pub states: Vec<(i64, Arc<str>)>,
     /// Whether samples may lie in the future without bound (forecasts, schedules).
     pub future: bool,
+    /// What is left out on purpose; none where nothing ever was.
+    pub reduction: Option<Reduction>,
 }
 
 impl TagSpec {
@@ -166,6 +187,7 @@ impl TagSpec {
             high: None,
             states: Vec::new(),
             future: false,
+            reduction: None,
         }
     }
 
@@ -193,6 +215,9 @@ impl TagSpec {
             && low >= high
         {
             return refuse(format!("low {low} is not below high {high}"));
+        }
+        if let Some(reduction) = &self.reduction {
+            reduction.check(self)?;
         }
         if !self.states.is_empty() && self.tag_type != TagType::Digital {
             return refuse(format!("states belong to digital tags, not to type {}", self.tag_type.word()));

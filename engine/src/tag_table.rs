@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::tag::{Tag, TagId};
+use crate::tag::{Tag, TagId, TagType};
 
 const CHUNK: usize = 1024;
 const SHARDS: usize = 256;
@@ -41,6 +41,11 @@ impl TagTable {
     pub fn get(&self, id: TagId) -> Option<&Arc<Tag>> {
         let index = (id.0 as usize).checked_sub(1)?;
         self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    /// The type of a tag's values; those of summaries are doubles.
+    pub(crate) fn type_of(&self, id: TagId) -> Option<TagType> {
+        if id.is_summary() { Some(TagType::Float64) } else { self.get(id).map(|tag| tag.spec.tag_type) }
     }
 
     /// The tag of this name in any case.
@@ -160,7 +165,7 @@ fn folded_matches(pattern: &[char], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tag::{TagSpec, TagType};
+    use crate::tag::TagSpec;
 
     fn table(names: &[&str]) -> TagTable {
         let mut table = TagTable::default();

@@ -10,6 +10,7 @@ use crate::ingest::{Batch, Counts, Prepared, Rules, Slot, Submitted, Turn, check
 use crate::limits;
 use crate::manifest::SourceState;
 use crate::queue::{Done, Queued};
+use crate::reduction::Reduction;
 use crate::tag::{Interpolation, Tag, TagId, TagSpec, quoted};
 use crate::tag_table::TagTable;
 
@@ -31,6 +32,8 @@ pub struct TagChange {
     pub states: Option<Vec<(i64, Arc<str>)>>,
     /// Whether samples may lie in the future.
     pub future: Option<bool>,
+    /// The new reduction; one without filters turns it off.
+    pub reduction: Option<Reduction>,
 }
 
 /// A writer's place in its source's epoch. A newer opening of the same source ends it.
@@ -278,7 +281,7 @@ impl Shared {
 
 impl TagChange {
     fn apply(self, spec: &mut TagSpec) {
-        let TagChange { unit, description, interpolation, low, high, states, future } = self;
+        let TagChange { unit, description, interpolation, low, high, states, future, reduction } = self;
         set(&mut spec.unit, unit);
         set(&mut spec.description, description);
         set(&mut spec.interpolation, interpolation);
@@ -291,6 +294,11 @@ impl TagChange {
             }
         }
         set(&mut spec.future, future);
+        if let Some(reduction) = reduction
+            && (reduction.is_on() || spec.reduction.is_some())
+        {
+            spec.reduction = Some(reduction);
+        }
     }
 }
 

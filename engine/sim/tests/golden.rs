@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use tagus_engine::env::{Disk, OpenMode};
 use tagus_engine::ingest::{Batch, Block, Shape, TagRef, Values};
+use tagus_engine::reduction::{Field, Reduction};
 use tagus_engine::scan::{ScanRequest, TagSelection};
 use tagus_engine::segment::ReadMetrics;
 use tagus_engine::tag::{TagSpec, TagType};
@@ -96,6 +97,26 @@ fn write_deletes(engine: &Engine) {
     while engine.commit_step() {}
 }
 
+/// What version 3 has beside that: a tag with reduction, whose summaries are in the segment, and whose
+/// newest samples are in the manifest, and behind it in the log.
+fn write_reduced(engine: &Engine) {
+    let reduction = Reduction::parse("ExcDev=0.5,ExcMax=90s,CompDev=1.5").expect("sound settings");
+    let spec = TagSpec { reduction: Some(reduction), ..TagSpec::new("plant.reduced", TagType::Float64) };
+    engine.create_tags(vec![spec]).expect("a new tag");
+    let source = engine.open_source("gateway", "", 43).expect("the epoch that is open");
+    let send = |sequence, start: i64, rows: i32| {
+        let values = (0..rows).map(|i| f64::from(i * i % 97) / 10.0 + f64::from(i) / 4.0).collect();
+        let statuses = (0..rows).map(|i| if i / 60 == 1 { 0x4000_0000 } else { 0 }).collect();
+        let block = series("plant.reduced", start, Values::Doubles(values), statuses);
+        let submitted = source.submit(sequence, Batch { blocks: vec![block] }, |done| drop(done.expect("a healthy disk")));
+        submitted.expect("a sound batch");
+        while engine.commit_step() {}
+    };
+    send(2, 0, 200);
+    engine.flush().expect("room");
+    send(3, 200, 20);
+}
+
 /// All samples and tags, a line each.
 fn listing(engine: &Engine) -> String {
     let view = engine.view();
@@ -104,7 +125,8 @@ fn listing(engine: &Engine) -> String {
     for tag in tags.iter() {
         let spec = &tag.spec;
         let (kind, states) = (spec.tag_type.word(), spec.states_text());
-        out += &format!("tag {} {kind} unit={} low={:?} states={states}\n", spec.name, spec.unit, spec.low);
+        out += &format!("tag {} {kind} unit={} low={:?} states={states}", spec.name, spec.unit, spec.low);
+        out += &spec.reduction.map_or("\n".into(), |reduction| format!(" reduction={reduction}\n"));
     }
     let spec = view.plan(&ScanRequest::of(TagSelection::All), 1).expect("a healthy disk");
     for batch in view.open(&spec, 0, Arc::new(ReadMetrics::default())).expect("a healthy disk") {
@@ -128,6 +150,7 @@ fn written() -> (Vec<(PathBuf, Vec<u8>)>, String) {
     let (engine, _) = Engine::open(sim.env(), Path::new(ARCHIVE), Config::default()).expect("an empty disk");
     write(&engine);
     write_deletes(&engine);
+    write_reduced(&engine);
     let listing = listing(&engine);
     let files = sim.disk.files().into_iter().map(|path| {
         let mut bytes = sim.disk.read(&path).expect("a listed file");
@@ -183,7 +206,7 @@ fn an_older_mark_becomes_one_of_this_version() {
         let bytes = sim.disk.read(&Path::new(ARCHIVE).join("FORMAT")).expect("a marked archive");
         String::from_utf8(bytes).expect("text")
     };
-    let newest = fs::read_to_string(kept(2).join("FORMAT")).expect("kept test data");
+    let newest = fs::read_to_string(kept(3).join("FORMAT")).expect("kept test data");
     for k in 1.. {
         let sim = Sim::new(2);
         put(&kept(1), Path::new(ARCHIVE), &sim.disk);
@@ -215,24 +238,38 @@ fn an_archive_of_version_2_reads_as_it_was_written() {
     assert!(engine.open_source("gateway", "", 42).is_err(), "an epoch that has ended");
 }
 
+#[test]
+fn an_archive_of_version_3_reads_as_it_was_written() {
+    let (engine, report) = opened(3);
+    assert_eq!(report.frames, 1);
+    let source = engine.open_source("gateway", "", 43).expect("the epoch that wrote last");
+    let counts = source.counts();
+    assert_eq!((source.last_sequence(), counts.rows()), (3, 221));
+    assert!(counts.reduced > 50, "{counts:?}");
+    let tag = engine.tags().find("plant.reduced").expect("a known tag").id;
+    let series = ScanRequest::of(TagSelection::Ids(Field::all_of(tag).collect()));
+    let summaries = engine.view().statistics(&series, Arc::default()).expect("a healthy disk");
+    assert!(summaries.rows > 100, "{summaries:?}");
+}
+
 /// Segments and lists may differ: their bytes follow the parquet crate, too.
 #[test]
-fn this_engine_writes_version_2() {
+fn this_engine_writes_version_3() {
     let (files, listing) = written();
-    assert_eq!(listing, fs::read_to_string(kept(2).join(SAMPLES)).expect("kept test data"));
+    assert_eq!(listing, fs::read_to_string(kept(3).join(SAMPLES)).expect("kept test data"));
     for (path, bytes) in files {
-        let there = fs::read(kept(2).join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let there = fs::read(kept(3).join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let same = there == bytes || path.extension().is_some_and(|e| e == "parquet");
         assert!(same, "{} has other bytes: a change of the format needs a new version", path.display());
     }
 }
 
 #[test]
-#[ignore = "writes testdata/format-2, for a new format version"]
+#[ignore = "writes testdata/format-3, for a new format version"]
 fn write_the_archive() {
     let (files, listing) = written();
     for (path, bytes) in files.into_iter().chain([(PathBuf::from(SAMPLES), listing.into_bytes())]) {
-        let target = kept(2).join(path);
+        let target = kept(3).join(path);
         fs::create_dir_all(target.parent().expect("a file in a folder")).expect("room");
         fs::write(target, bytes).expect("room");
     }

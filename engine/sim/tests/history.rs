@@ -125,6 +125,7 @@ impl Plant {
                     let row = |i: usize| (rows.times[i], f64::from_bits(rows.values[i]), rows.status(i).0);
                     found.get_mut(&tag.expect("a tag that has begun")).unwrap().1.extend(range.map(row));
                 }
+                HistoryPart::LeftOut(_) => unreachable!("nothing is reduced"),
                 HistoryPart::End(id) => assert_eq!(tag.take(), Some(id), "{context}"),
             }
         }
@@ -172,6 +173,7 @@ fn histories_are_those_of_a_list_of_all_samples() {
                 values: if plant.below(2) == 0 { good } else { good.with(Quality::Uncertain) },
                 spans: plant.below(2) == 0,
                 columns: Columns::TIME | Columns::VALUE | Columns::STATUS,
+                left_out: false,
             };
             plant.check(request, &format!("seed {seed}, step {step}"));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{DecodeError, Decoder, Encoder};
 use crate::limits;
+use crate::reduction::{Deadband, Deviation, Reduction};
 use crate::tag::{Interpolation, Tag, TagId, TagSpec, TagType};
 
 /// What the shortest tag takes: a name of one byte, and nothing else that has a length.
@@ -38,7 +39,38 @@ pub fn encode_tag(out: &mut Encoder, tag: &Tag) {
         out.zigzag(*code);
         out.str(name);
     }
-    out.bool(spec.future);
+    out.u8(u8::from(spec.future) * FUTURE | u8::from(spec.reduction.is_some()) * REDUCED);
+    if let Some(Reduction { exception, compression }) = spec.reduction {
+        encode_filter(out, exception);
+        encode_filter(out, compression);
+    }
+}
+
+/// The tag's samples may lie in the future.
+const FUTURE: u8 = 1;
+/// Its reduction follows. Before version 3 of the layout there is none.
+const REDUCED: u8 = 2;
+
+fn encode_filter(out: &mut Encoder, filter: Option<Deadband>) {
+    let Some(Deadband { deviation, min, max }) = filter else { return out.u8(0) };
+    let (kind, number) = match deviation {
+        Deviation::Units(units) => (1, units),
+        Deviation::Percent(percent) => (2, percent),
+    };
+    out.u8(kind);
+    out.f64(number);
+    out.varint(min);
+    out.varint(max);
+}
+
+fn decode_filter(input: &mut Decoder<'_>) -> Result<Option<Deadband>, DecodeError> {
+    let deviation = match input.u8()? {
+        0 => return Ok(None),
+        1 => Deviation::Units(input.f64()?),
+        2 => Deviation::Percent(input.f64()?),
+        other => return Err(input.error(format!("no deviation is of kind {other}"))),
+    };
+    Ok(Some(Deadband { deviation, min: input.varint()?, max: input.varint()? }))
 }
 
 /// Reads a tag.
@@ -61,8 +93,16 @@ pub fn decode_tag(input: &mut Decoder<'_>) -> Result<Tag, DecodeError> {
     for _ in 0..input.count(2)? {
         states.push((input.zigzag()?, Arc::from(input.str_within(limits::TEXT_BYTES_MAX)?)));
     }
-    let future = input.bool()?;
-    let spec = TagSpec { name, tag_type, unit, description, interpolation, low, high, states, future };
+    let flags = input.u8()?;
+    if flags & !(FUTURE | REDUCED) != 0 {
+        return Err(input.error(format!("a tag has the flags {flags}")));
+    }
+    let reduction = match flags & REDUCED {
+        0 => None,
+        _ => Some(Reduction { exception: decode_filter(input)?, compression: decode_filter(input)? }),
+    };
+    let future = flags & FUTURE != 0;
+    let spec = TagSpec { name, tag_type, unit, description, interpolation, low, high, states, future, reduction };
     if id.0 == 0 {
         return Err(start.error("a tag has number 0"));
     }

@@ -108,7 +108,7 @@ impl Shared {
         let newest = newest.filter_map(|tag| Some((tag, unflushed(memtable.extent(tag))?.last_time)));
         fold_newest(&mut committer.older_newest, newest);
         active.freeze(position);
-        let next = Arc::default();
+        let next = Arc::new(active.next());
         self.publish(|now| {
             let frozen = now.frozen.iter().chain([active]).cloned().collect();
             Published { frozen, active: next, ..Published::clone(now) }
@@ -208,6 +208,7 @@ impl Shared {
             purged: Vec::new(),
             newest_gone,
             deletes_file,
+            reducers: memtable.reducer_states(),
         })
     }
 
@@ -244,6 +245,7 @@ impl Shared {
         let view = ReadView {
             segments: Arc::clone(&self.published.read().segments),
             memtables: vec![Arc::clone(&generation.memtable)],
+            held: None,
             deletes: Deletes::of(before.deletes.iter().chain(deletes).cloned().collect()),
             tags: self.tags.read().clone(),
             manifest: before.number,
@@ -285,11 +287,8 @@ impl Shared {
         let plan = NewSegment { id, name, first_sequence, last_sequence, deleted_through, zstd_level: ZSTD_LEVEL };
         let mut writer = SegmentWriter::create(&self.env.disk, &dir, plan)?;
         let tags = self.tags.read().clone();
-        for tag in unflushed(memtable.tags()) {
-            let kind = tags
-                .get(tag)
-                .map(|t| t.spec.tag_type)
-                .expect("frames name only tags that stand before them in the log");
+        for tag in unflushed(memtable.series()) {
+            let kind = tags.type_of(tag).expect("frames name only tags that stand before them in the log");
             writer.write(tag, kind, &unflushed(memtable.rows(tag)))?;
         }
         let meta = writer.finish()?;

@@ -143,7 +143,7 @@ impl Shared {
         let tags = self.tags.read().clone();
         // Deletes that the manifest does not have yet stay for the frames that replay may bring again.
         let deletes = Deletes::of(ground.deletes.clone());
-        let view = ReadView { segments: inputs.into(), memtables: Vec::new(), deletes, tags, manifest: 0 };
+        let view = ReadView { segments: inputs.into(), memtables: Vec::new(), held: None, deletes, tags, manifest: 0 };
         let touches = |window: &&RangeInclusive<i64>| {
             inputs.iter().any(|s| s.meta().first_time <= *window.end() && s.meta().last_time >= *window.start())
         };
@@ -152,7 +152,7 @@ impl Shared {
                 return Ok(false);
             }
             let request =
-                ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::All) };
+                ScanRequest { from: *window.start(), to: *window.end(), ..ScanRequest::of(TagSelection::Everything) };
             let spec = view.plan(&request, 1)?;
             let mut run =
                 RunWriter { shared: self, inputs, deleted_through: ground.log_position, open: None, last_tag: None };
@@ -230,7 +230,7 @@ impl RunWriter<'_> {
             self.open = Some(self.create()?);
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let kind = view.tags().get(tag).map(|t| t.spec.tag_type).expect("segments hold rows of known tags only");
+        let kind = view.tags().type_of(tag).expect("segments hold rows of known tags only");
         open.write(tag, kind, rows).inspect_err(|error| self.shared.latch_unless_full(error))
     }
 

@@ -1,8 +1,9 @@
-//! A manifest file: a header, an edit, and a CRC32C over both. Version 1, which knew no deletes, is
-//! still read.
+//! A manifest file: a header, an edit, and a CRC32C over both. Versions 1, which knew no deletes, and 2,
+//! which knew no reduction, are still read.
 
 use std::sync::Arc;
 
+use super::reducers::{decode_reducer, encode_reducer};
 use super::state::{Edit, ListFile, SourceState};
 use crate::delete::Delete;
 use crate::format::{
@@ -17,7 +18,7 @@ use crate::status::Status;
 use crate::tag::TagId;
 
 const MAGIC: &[u8; 8] = b"TAGUSMAN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The oldest version that is read.
 const VERSION_MIN: u32 = 1;
 
@@ -110,6 +111,14 @@ fn encode_edit(out: &mut Encoder, edit: &Edit) {
     out.count(edit.newest_gone.len());
     edit.newest_gone.iter().for_each(|tag| out.u32(tag.0));
     encode_list_file(out, edit.deletes_file);
+    out.count(edit.reducers.len());
+    for (tag, state) in &edit.reducers {
+        out.u32(tag.0);
+        out.bool(state.is_some());
+        if let Some(state) = state {
+            encode_reducer(out, state);
+        }
+    }
 }
 
 fn encode_list_file(out: &mut Encoder, file: Option<ListFile>) {
@@ -145,6 +154,13 @@ fn decode_edit(input: &mut Decoder<'_>, version: u32) -> Result<Edit, DecodeErro
         edit.newest_gone = list(input, 4, |input| Ok(TagId(input.u32()?)))?;
         edit.deletes_file = decode_list_file(input)?;
     }
+    if version > 2 {
+        edit.reducers = list(input, 5, |input| {
+            let tag = TagId(input.u32()?);
+            let state = if input.bool()? { Some(Arc::new(decode_reducer(input)?)) } else { None };
+            Ok((tag, state))
+        })?;
+    }
     Ok(edit)
 }
 
@@ -154,7 +170,7 @@ fn decode_logged_delete(input: &mut Decoder<'_>) -> Result<Arc<Delete>, DecodeEr
 }
 
 /// A count and as many entries, each of at least `bytes_min` bytes.
-fn list<'a, T>(
+pub(super) fn list<'a, T>(
     input: &mut Decoder<'a>,
     bytes_min: usize,
     entry: impl Fn(&mut Decoder<'a>) -> Result<T, DecodeError>,
@@ -236,7 +252,7 @@ fn decode_source(input: &mut Decoder<'_>, version: u32) -> Result<SourceState, D
     })
 }
 
-fn encode_row(out: &mut Encoder, row: &Row) {
+pub(super) fn encode_row(out: &mut Encoder, row: &Row) {
     out.i64(row.time);
     out.u32(row.cell.status.0);
     out.bool(row.cell.value.is_some());
@@ -249,7 +265,7 @@ fn encode_row(out: &mut Encoder, row: &Row) {
     }
 }
 
-fn decode_row(input: &mut Decoder<'_>) -> Result<Row, DecodeError> {
+pub(super) fn decode_row(input: &mut Decoder<'_>) -> Result<Row, DecodeError> {
     let time = input.i64()?;
     let status = Status(input.u32()?);
     let value = if input.bool()? { Some(input.u64()?) } else { None };

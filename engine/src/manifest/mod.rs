@@ -9,6 +9,7 @@
 //!    start: a process may have ended between the link and the sync.
 
 mod codec;
+mod reducers;
 mod state;
 #[cfg(test)]
 mod tests;

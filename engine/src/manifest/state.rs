@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::delete::Delete;
 use crate::ingest::Counts;
 use crate::limits::SEQUENCE_MAX;
+use crate::reduction::ReducerState;
 use crate::sample::Row;
 use crate::segment::SegmentMeta;
 use crate::tag::{Tag, TagId};
@@ -42,6 +43,9 @@ pub struct ManifestState {
     pub deletes: Vec<Arc<Delete>>,
     /// CRC32C and length of `deletes.parquet`.
     pub deletes_file: Option<ListFile>,
+    /// Where the reduction of tags is, as of the log position: samples that are not decided on are here
+    /// alone.
+    pub reducers: BTreeMap<TagId, Arc<ReducerState>>,
 }
 
 /// A file that tells other readers of the tags, or of the deletes; it can be written again from
@@ -100,6 +104,8 @@ pub struct Edit {
     pub newest_gone: Vec<TagId>,
     /// The new deletes file.
     pub deletes_file: Option<ListFile>,
+    /// Where the reduction of tags is that moved; none where it remembers nothing.
+    pub reducers: Vec<(TagId, Option<Arc<ReducerState>>)>,
 }
 
 impl ManifestState {
@@ -136,6 +142,15 @@ impl ManifestState {
                 return Err(format!("tag {} follows tag {}", tag.id.0, self.tags.len()));
             }
             self.tags.put(tag);
+        }
+        for (tag, state) in edit.reducers {
+            if state.is_some() && self.tags.get(tag).is_none() {
+                return Err(format!("tag {} is reduced and does not exist", tag.0));
+            }
+            match state {
+                Some(state) => self.reducers.insert(tag, state),
+                None => self.reducers.remove(&tag),
+            };
         }
         self.segments.extend(edit.added);
         self.segments.sort_by_key(|s| (s.last_sequence, s.id));
@@ -197,6 +212,7 @@ impl ManifestState {
             purged: Vec::new(),
             newest_gone: Vec::new(),
             deletes_file: self.deletes_file,
+            reducers: self.reducers.iter().map(|(tag, state)| (*tag, Some(Arc::clone(state)))).collect(),
         }
     }
 }

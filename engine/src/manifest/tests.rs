@@ -2,6 +2,7 @@ use super::codec;
 use super::*;
 use crate::delete::{Cause, Delete, TagRanges};
 use crate::ingest::Counts;
+use crate::reduction::{Deadband, Decided, Deviation, Reducer, ReducerState, Reduction};
 use crate::sample::{Cell, Row};
 use crate::segment::SegmentMeta;
 use crate::status::Status;
@@ -50,7 +51,24 @@ fn edit() -> Edit {
         purged: vec![(7, 3)],
         newest_gone: vec![TagId(3)],
         deletes_file: Some(ListFile { bytes: 12, crc: 13 }),
+        reducers: vec![(TagId(1), Some(Arc::new(reducer_state()))), (TagId(2), None)],
     }
+}
+
+/// Where reduction is after samples that both filters left some of out.
+fn reducer_state() -> ReducerState {
+    let filter = |deviation| Deadband { deviation: Deviation::Units(deviation), min: 0, max: 600_000_000_000 };
+    let reduction = Reduction { exception: Some(filter(0.5)), compression: Some(filter(1.0)) };
+    let settings = reduction.settings(&TagSpec::new("a", TagType::Float64)).unwrap();
+    let mut reducer = Reducer::new(settings, true);
+    for (i, value) in [0.0, 0.1, 0.2, 1.0, 1.1, 1.2, 1.3, 1.2f64].into_iter().enumerate() {
+        let time = i64::try_from(i).unwrap() * 20_000_000_000;
+        reducer.push(Row { time, cell: Cell::good(value.to_bits()) }, &mut Decided::default());
+    }
+    let state = reducer.state().unwrap();
+    assert_eq!(state.held.len(), 2);
+    assert!(state.held.iter().all(|held| held.gap.is_some()));
+    state
 }
 
 fn delete(sequence: u64, tags: &[u32], from: i64, to: i64) -> Delete {

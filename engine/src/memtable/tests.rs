@@ -33,7 +33,7 @@ proptest! {
         let mut model: BTreeMap<(u32, i64), Cell> = BTreeMap::new();
         for (sequence, (tag, time, cell, width)) in (1..).zip(&steps) {
             if let Some(width) = width {
-                memtable.delete(&delete(sequence, *tag, *time, time + width));
+                memtable.delete(&delete(sequence, *tag, *time, time + width), &[]);
                 model.retain(|(t, at), _| !(tag..=&(tag + 1)).contains(&t) || !(*time..=time + width).contains(at));
                 continue;
             }
@@ -76,8 +76,9 @@ proptest! {
 /// What the samples take, counted anew.
 fn recount(memtable: &Memtable) -> usize {
     let inner = memtable.inner.read();
-    let pages = inner.pages.iter().flatten().count() * 32 * size_of::<Run>() + inner.pages.len() * 8;
-    inner.arena.recount() + pages + inner.runs().map(|(_, run)| run.rare_recount()).sum::<usize>()
+    let pages = |runs: &Runs| runs.pages.iter().flatten().count() * 32 * size_of::<Run>() + runs.pages.len() * 8;
+    let rare = |runs: &Runs| runs.iter().map(|(_, run)| run.rare_recount()).sum::<usize>();
+    inner.arena.recount() + inner.runs.iter().map(|runs| pages(runs) + rare(runs)).sum::<usize>()
 }
 
 proptest! {
@@ -86,7 +87,7 @@ proptest! {
         let memtable = Memtable::default();
         for (sequence, (tag, time, cell, width)) in (1..).zip(&steps) {
             if let Some(width) = width {
-                memtable.delete(&delete(sequence, *tag, *time, time + width));
+                memtable.delete(&delete(sequence, *tag, *time, time + width), &[]);
             } else {
                 let mut rows = Rows::default();
                 rows.push(*time, cell);
@@ -113,7 +114,7 @@ fn long_runs_lie_in_many_chunks() {
     let read = memtable.some_rows(TagId(1), 5, 1_000_001, usize::MAX, End::First).unwrap();
     assert_eq!((read.times[0], read.times[read.len() - 1], read.len()), (10, 1_000_000, 100_000));
     // What a delete leaves takes no more room, and the run goes on behind it.
-    memtable.delete(&delete(2, 1, 1000, 1_899_999));
+    memtable.delete(&delete(2, 1, 1000, 1_899_999), &[]);
     assert_eq!(memtable.bytes(), bytes);
     let left: Vec<i64> = (0..100).chain(190_000..200_000).map(|i| i * 10).collect();
     assert_eq!(memtable.rows(TagId(1)).unwrap().times, left);

@@ -61,6 +61,16 @@ impl Compression {
         Compression { settings, kept: None, held: None, door: Door::OPEN }
     }
 
+    /// Goes on after these samples, with the least and the greatest slope that pass.
+    pub(super) fn resume(&mut self, kept: Event, held: Option<Event>, (least, greatest): (f64, f64)) {
+        (self.kept, self.held, self.door) = (Some(kept), held, Door { least, greatest });
+    }
+
+    /// The least and the greatest slope of the lines that pass.
+    pub(super) fn door(&self) -> (f64, f64) {
+        (self.door.least, self.door.greatest)
+    }
+
     /// Takes a sample, and answers the one that is kept for it, if any: the first sample itself, later
     /// the one before it.
     pub fn push(&mut self, event: Event) -> Option<Event> {

@@ -31,6 +31,11 @@ impl Exception {
         Exception { settings, sent: None, seen: None }
     }
 
+    /// Goes on after these samples.
+    pub(super) fn resume(&mut self, sent: Event, seen: Event) {
+        (self.sent, self.seen) = (Some(sent), Some(seen));
+    }
+
     /// Takes a sample, and answers what is passed on for it: nothing, the sample, or the one before and
     /// the sample, so that a step stays a step.
     pub fn push(&mut self, event: Event) -> impl Iterator<Item = Event> + use<> {

@@ -9,11 +9,22 @@
 
 mod compression;
 mod exception;
+mod fields;
+mod gap;
 mod preview;
+mod reducer;
+mod settings;
+mod summary;
 
 pub use compression::{Compression, CompressionSettings};
 pub use exception::{Exception, ExceptionSettings};
+pub use fields::{Field, LeftOut};
+pub(crate) use fields::cut_minutes;
+pub use gap::Gap;
 pub use preview::{Preview, Settings};
+pub use reducer::{Decided, Held, Reducer, ReducerState, Tail};
+pub use settings::{Deadband, Deviation, Reduction};
+pub use summary::{Extreme, MINUTE, Start, Summary, minute_of};
 
 use crate::status::Status;
 
@@ -29,11 +40,18 @@ pub struct Event {
 }
 
 impl Event {
+    /// Its value; 0 where it has none.
+    fn number(&self) -> f64 {
+        self.value.unwrap_or(0.0)
+    }
+
     /// Nanoseconds from an earlier event to this one.
     fn since(&self, earlier: &Event) -> u64 {
         self.time.abs_diff(earlier.time)
     }
 }
 
+#[cfg(test)]
+mod reducer_tests;
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,34 @@ impl Aggregate {
         }
     }
 
+    /// Whether it accounts for samples that reduction has left out.
+    pub fn accounts_for_left_out(self) -> bool {
+        matches!(self, TimeAverage | TimeAverage2 | Total | Total2) || self.takes_each_sample()
+    }
+
+    /// Whether samples that reduction has left out count by themselves, and not only for an area.
+    pub(super) fn takes_each_sample(self) -> bool {
+        matches!(
+            self,
+            Average
+                | Count
+                | Minimum
+                | Maximum
+                | MinimumActualTime
+                | MaximumActualTime
+                | Range
+                | Minimum2
+                | Maximum2
+                | MinimumActualTime2
+                | MaximumActualTime2
+                | Range2
+                | StandardDeviationSample
+                | StandardDeviationPopulation
+                | VarianceSample
+                | VariancePopulation
+        )
+    }
+
     /// What its values are.
     pub fn output(self) -> Output {
         match self {

@@ -3,6 +3,7 @@
 
 use super::aggregate::Aggregate;
 use super::grid::{Grid, Interval};
+use super::left_out::{Part, Parts};
 use super::points::{Gap, between};
 use super::rules::Rules;
 use super::sample::{Answers, SUBNORMAL, Sample, Samples, Span, info};
@@ -22,6 +23,8 @@ pub struct Area {
     open: Option<Interval>,
     gap: Gap,
     sum: Sum,
+    /// What was left out in this interval and later ones.
+    parts: Parts,
 }
 
 /// What is known of the open interval.
@@ -39,7 +42,12 @@ impl Area {
     pub fn new(aggregate: Aggregate, rules: Rules, grid: Grid, span: Span) -> Area {
         let is_total = aggregate == Aggregate::Total;
         let open = (!grid.is_empty()).then(|| grid.interval(0));
-        Area { rules, grid, span, is_total, index: 0, open, gap: Gap::default(), sum: Sum::default() }
+        Area { rules, grid, span, is_total, index: 0, open, gap: Gap::default(), sum: Sum::default(), parts: Parts::default() }
+    }
+
+    /// Takes what was left out before the sample that comes next.
+    pub(super) fn note(&mut self, part: Part) {
+        self.parts.push(part);
     }
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
@@ -106,6 +114,13 @@ impl Area {
     fn close(&mut self, interval: Interval, out: &mut Answers) {
         self.index += 1;
         self.open = (self.index < self.grid.len()).then(|| self.grid.interval(self.index));
+        let mut is_exact = true;
+        for part in self.parts.take_until(interval) {
+            is_exact &= !part.spoils(interval, &self.grid, false);
+            if let Some(added) = part.added.filter(|_| part.is_within(interval) && self.rules.is_value(part.summary.status)) {
+                self.sum.area += added.sloped;
+            }
+        }
         let Sum { area, nanoseconds, is_subnormal } = std::mem::take(&mut self.sum);
         let stamp = self.grid.start_of(interval);
         let Some((first, last)) = self.span.filter(|_| nanoseconds > 0) else { return out.push_no_data(stamp) };
@@ -115,7 +130,7 @@ impl Area {
         let value = if self.is_total { area } else { area / (nanoseconds as f64 / 1e9) };
         // Before the first value there is nothing that could be averaged.
         let is_short = nanoseconds < interval.nanoseconds();
-        let status = if is_subnormal || is_short { SUBNORMAL } else { Status::GOOD };
+        let status = if is_subnormal || is_short || !is_exact { SUBNORMAL } else { Status::GOOD };
         let partial = if interval.is_partial(&self.grid, first, last) { info::PARTIAL } else { 0 };
         out.push(stamp, Some(value), status, info::CALCULATED | partial);
     }

@@ -19,6 +19,7 @@
 mod aggregate;
 mod area;
 mod grid;
+mod left_out;
 mod plot;
 mod points;
 mod processor;

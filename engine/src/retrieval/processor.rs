@@ -1,22 +1,26 @@
 //! One aggregate of one tag, whichever machine answers it.
 
+use super::left_out::{Part, Waiting};
 use super::sample::INVALID_INPUTS;
 use super::{Aggregate, Answers, Area, Grid, Machine, Points, Rules, Samples, Simple, Span};
+use crate::reduction::LeftOut;
 
 /// Answers an aggregate of each interval of a grid, ascending in time.
-pub enum Processor {
-    /// See [`Points`].
+pub struct Processor {
+    machine: Answering,
+    waiting: Option<Box<Waiting>>,
+}
+
+enum Answering {
     Points(Points),
-    /// See [`Area`].
     Area(Area),
-    /// See [`Simple`].
     Simple(Box<Simple>),
     /// The aggregate has no meaning for the tag.
     Refused(Refused),
 }
 
 /// Answers each interval that its input is not valid.
-pub struct Refused {
+struct Refused {
     grid: Grid,
     done: u64,
 }
@@ -24,37 +28,85 @@ pub struct Refused {
 impl Processor {
     /// For samples of a tag whose data lies in `span`.
     pub fn new(aggregate: Aggregate, rules: Rules, grid: Grid, span: Span) -> Processor {
-        match aggregate.machine() {
-            Machine::Points => Processor::Points(Points::at_starts(rules, grid)),
-            Machine::Area => Processor::Area(Area::new(aggregate, rules, grid, span)),
-            Machine::Simple => Processor::Simple(Box::new(Simple::new(vec![aggregate], rules, grid, span))),
-        }
+        Processor::of(match aggregate.machine() {
+            Machine::Points => Answering::Points(Points::at_starts(rules, grid)),
+            Machine::Area => Answering::Area(Area::new(aggregate, rules, grid, span)),
+            Machine::Simple => Answering::Simple(Box::new(Simple::new(vec![aggregate], rules, grid, span))),
+        })
+    }
+
+    /// For values at times.
+    pub fn points(points: Points) -> Processor {
+        Processor::of(Answering::Points(points))
     }
 
     /// For a tag that has no values of the kind that the aggregate takes.
     pub fn refused(grid: Grid) -> Processor {
-        Processor::Refused(Refused { grid, done: 0 })
+        Processor::of(Answering::Refused(Refused { grid, done: 0 }))
+    }
+
+    fn of(machine: Answering) -> Processor {
+        Processor { machine, waiting: None }
+    }
+
+    /// Takes what reduction has left out, before the samples that follow it and after all that came
+    /// before.
+    pub fn leave_out(&mut self, left_out: &LeftOut) {
+        self.waiting.get_or_insert_default().take(left_out);
     }
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
     /// it came.
-    pub fn feed(&mut self, samples: Samples<'_>, at: usize, out: &mut Answers, room: usize) -> usize {
-        match self {
-            Processor::Points(points) => points.feed(samples, at, out, room),
-            Processor::Area(area) => area.feed(samples, at, out, room),
-            Processor::Simple(simple) => simple.feed(samples, at, std::slice::from_mut(out), room),
-            Processor::Refused(_) => samples.len(),
+    pub fn feed(&mut self, samples: Samples<'_>, mut at: usize, out: &mut Answers, room: usize) -> usize {
+        let Processor { machine, waiting } = self;
+        let Some(waiting) = waiting else { return machine.feed(samples, at, out, room) };
+        while at < samples.len() {
+            let reach = waiting.reach(samples, at);
+            if reach > at {
+                at = machine.feed(samples.slice(0..reach), at, out, room);
+                if at < reach {
+                    return at;
+                }
+                waiting.pass(samples.get(reach - 1));
+            }
+            if at < samples.len() {
+                waiting.parts_before(samples.get(at)).into_iter().for_each(|part| machine.note(part));
+            }
         }
+        at
     }
 
     /// Answers what is left, with nothing known after it, until `out` has `room` answers; says whether
     /// that was all.
     pub fn finish(&mut self, out: &mut Answers, room: usize) -> bool {
+        let Processor { machine, waiting } = self;
+        if let Some(waiting) = waiting {
+            waiting.rest().into_iter().for_each(|part| machine.note(part));
+        }
+        match machine {
+            Answering::Points(points) => points.finish(out, room),
+            Answering::Area(area) => area.finish(out, room),
+            Answering::Simple(simple) => simple.finish(std::slice::from_mut(out), room),
+            Answering::Refused(refused) => refused.finish(out, room),
+        }
+    }
+}
+
+impl Answering {
+    fn feed(&mut self, samples: Samples<'_>, at: usize, out: &mut Answers, room: usize) -> usize {
         match self {
-            Processor::Points(points) => points.finish(out, room),
-            Processor::Area(area) => area.finish(out, room),
-            Processor::Simple(simple) => simple.finish(std::slice::from_mut(out), room),
-            Processor::Refused(refused) => refused.finish(out, room),
+            Answering::Points(points) => points.feed(samples, at, out, room),
+            Answering::Area(area) => area.feed(samples, at, out, room),
+            Answering::Simple(simple) => simple.feed(samples, at, std::slice::from_mut(out), room),
+            Answering::Refused(_) => samples.len(),
+        }
+    }
+
+    fn note(&mut self, part: Part) {
+        match self {
+            Answering::Area(area) => area.note(part),
+            Answering::Simple(simple) => simple.note(part),
+            Answering::Points(_) | Answering::Refused(_) => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::spec::{Order, QualitySet, ScanRequest, TagSelection};
 use super::{ReadView, ScanBatch, ScanCursor};
 use crate::error::Result;
+use crate::reduction::{Field, LeftOut, MINUTE, Tail, minute_of};
 use crate::retrieval::{Context, Span, is_marker};
 use crate::sample::{Row, Rows};
 use crate::segment::{Columns, ReadMetrics};
@@ -19,6 +20,11 @@ use crate::tag::TagId;
 const TAGS_TOGETHER: usize = 1024;
 /// The same where texts are read, which may be long.
 const TEXTS_TOGETHER: usize = 64;
+
+/// Minutes of which it is told together what was left out.
+const MINUTES_TOGETHER: i64 = 2048;
+/// How far beyond the range that is told of, too: to where lines lead that cross its ends.
+const BEYOND: i64 = 64 * MINUTE;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct HistoryRequest {
     pub spans: bool,
     /// Which columns are filled.
     pub columns: Columns,
+    /// Whether what reduction has left out is told of.
+    pub left_out: bool,
 }
 
 /// Part of an answer. Each tag begins, has samples that ascend, and ends.
@@ -47,6 +55,9 @@ pub enum HistoryPart {
     Begin(TagId, Span),
     /// Samples.
     Samples(Arc<Rows>, Range<usize>),
+    /// What was left out, after the samples before and before those that follow. A tag of which nothing
+    /// ever was has none.
+    LeftOut(LeftOut),
     /// That was all of the tag.
     End(TagId),
 }
@@ -67,10 +78,22 @@ struct Group {
     /// Those that have not ended, the next one first.
     tags: VecDeque<TagId>,
     around: BTreeMap<TagId, Around>,
+    /// Of tags with reduction.
+    ends: BTreeMap<TagId, LiveEnd>,
     cursor: ScanCursor,
     has_begun: bool,
     /// Whether samples outside the spans are left out.
     only_data: bool,
+}
+
+/// The end of the history of a tag with reduction, as it was before anything of it was read: samples
+/// that were not decided on then, and what was left out between them.
+struct LiveEnd {
+    tail: Option<Tail>,
+    /// Samples of the tail in the range that were not handed on yet.
+    rows: VecDeque<Row>,
+    /// From here on it was not told yet what was left out.
+    next: i64,
 }
 
 /// What lies around the range.
@@ -126,20 +149,99 @@ impl Histories {
         };
         match group.cursor.next().transpose()? {
             Some(batch) => {
-                group.pass(batch, &mut self.ready);
+                self.pass(&mut group, batch)?;
                 self.group = Some(group);
             }
-            None => while group.end_tag(&mut self.ready) {},
+            None => while self.end_tag(&mut group)? {},
         }
         Ok(true)
     }
 
     fn begin(&self, tags: Vec<TagId>) -> Result<Group> {
-        let around = self.around(&tags)?;
+        let mut ends = self.live_ends(&tags);
+        let mut around = self.around(&tags)?;
+        for (tag, end) in &mut ends {
+            if let Some(around) = around.get_mut(tag) {
+                end.complete(around, &self.request);
+            }
+        }
         let HistoryRequest { low, high, columns, .. } = self.request;
         let request = ScanRequest { from: low, to: high, columns, ..ScanRequest::of(TagSelection::Ids(tags.clone())) };
         let cursor = self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))?;
-        Ok(Group { tags: tags.into(), around, cursor, has_begun: false, only_data: self.request.spans })
+        Ok(Group { tags: tags.into(), around, ends, cursor, has_begun: false, only_data: self.request.spans })
+    }
+
+    /// The ends of those tags of which samples may have been left out.
+    fn live_ends(&self, tags: &[TagId]) -> BTreeMap<TagId, LiveEnd> {
+        let HistoryRequest { low, high, left_out, .. } = self.request;
+        let is_reduced =
+            |tag: &&TagId| left_out && self.view.tags.get(**tag).is_some_and(|tag| tag.spec.reduction.is_some());
+        let end = |tag: &TagId| {
+            let tail = self.view.held.as_ref().and_then(|memtable| memtable.tail(*tag));
+            let rows = tail.iter().flat_map(|tail| &tail.rows);
+            let rows = rows.filter(|row| (low..=high).contains(&row.time)).cloned().collect();
+            (*tag, LiveEnd { tail, rows, next: minute_of(low).saturating_sub(BEYOND) })
+        };
+        tags.iter().filter(is_reduced).map(end).collect()
+    }
+
+    /// Hands on the samples of a batch.
+    fn pass(&mut self, group: &mut Group, batch: ScanBatch) -> Result<()> {
+        let rows = Arc::new(batch.rows);
+        for (tag, range) in batch.runs {
+            while group.tags.front().is_some_and(|next| *next != tag) {
+                self.end_tag(group)?;
+            }
+            self.begin_tag(group)?;
+            let Some(last) = rows.times[range.clone()].last() else { continue };
+            self.tell_left_out(group, tag, *last)?;
+            group.pass(tag, &rows, range, &mut self.ready);
+        }
+        Ok(())
+    }
+
+    fn begin_tag(&mut self, group: &mut Group) -> Result<()> {
+        let Some(tag) = group.tags.front().copied().filter(|_| !group.has_begun) else { return Ok(()) };
+        group.has_begun = true;
+        let span = group.around.get(&tag).and_then(|around| around.span);
+        self.ready.push_back(HistoryPart::Begin(tag, span));
+        self.tell_left_out(group, tag, self.request.low)?;
+        push_rows(group.around.get(&tag).map_or(&[], |around| &around.before), &mut self.ready);
+        Ok(())
+    }
+
+    /// Ends the next tag; false where there is none.
+    fn end_tag(&mut self, group: &mut Group) -> Result<bool> {
+        self.begin_tag(group)?;
+        let Some(tag) = group.tags.front().copied() else { return Ok(false) };
+        self.tell_left_out(group, tag, self.request.high)?;
+        group.end_tag(tag, &mut self.ready);
+        Ok(true)
+    }
+
+    /// Tells what was left out of a tag up to a time.
+    fn tell_left_out(&mut self, group: &mut Group, tag: TagId, to: i64) -> Result<()> {
+        let Some(end) = group.ends.get_mut(&tag) else { return Ok(()) };
+        let high = self.request.high.saturating_add(BEYOND);
+        let to = to.saturating_add(BEYOND).min(high);
+        while end.next <= to {
+            let (from, last) = (end.next, end.next.saturating_add(MINUTES_TOGETHER * MINUTE - 1).min(high));
+            let mut left_out = LeftOut::default();
+            let series = TagSelection::Ids(Field::all_of(tag).collect());
+            let columns = Columns::TIME | Columns::VALUE | Columns::STATUS;
+            let request = ScanRequest { from, to: last, columns, ..ScanRequest::of(series) };
+            for batch in self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))? {
+                let ScanBatch { runs, rows, .. } = batch?;
+                runs.into_iter().for_each(|(series, range)| left_out.take(series, &rows, range));
+            }
+            if let Some(tail) = &end.tail {
+                let unsettled = tail.summaries.iter().filter(|summary| (from..=last).contains(&summary.from));
+                left_out.end_with(tail.from, unsettled);
+            }
+            self.ready.push_back(HistoryPart::LeftOut(left_out));
+            end.next = last.saturating_add(1);
+        }
+        Ok(())
     }
 
     fn around(&self, tags: &[TagId]) -> Result<BTreeMap<TagId, Around>> {
@@ -284,47 +386,69 @@ struct Ends {
     order: Order,
 }
 
-impl Group {
-    /// Hands on the samples of a batch.
-    fn pass(&mut self, batch: ScanBatch, ready: &mut VecDeque<HistoryPart>) {
-        let rows = Arc::new(batch.rows);
-        for (tag, range) in batch.runs {
-            while self.tags.front().is_some_and(|next| *next != tag) {
-                self.end_tag(ready);
-            }
-            self.begin_tag(ready);
-            let (first, last) = match self.around.get(&tag).and_then(|around| around.span) {
-                Some(span) => span,
-                None if self.only_data => continue,
-                None => (i64::MIN, i64::MAX),
-            };
-            let times = &rows.times[range.clone()];
-            let data = times.partition_point(|time| *time < first)..times.partition_point(|time| *time <= last);
-            let (start, end) = (range.start + data.start, range.start + data.end);
-            if start < end {
-                ready.push_back(HistoryPart::Samples(Arc::clone(&rows), start..end));
-            }
+impl LiveEnd {
+    /// Puts the samples that were not decided on with those around the range.
+    fn complete(&mut self, around: &mut Around, request: &HistoryRequest) {
+        let Some(tail) = &self.tail else { return };
+        around.before.extend(tail.rows.iter().filter(|row| row.time < request.low).cloned());
+        around.after.extend(tail.rows.iter().filter(|row| row.time > request.high).cloned());
+        // What came later is not of this end.
+        around.after.retain(|row| row.time <= tail.newest);
+        around.span = around.span.map(|(first, last)| (first, last.min(tail.newest)));
+        for rows in [&mut around.before, &mut around.after] {
+            rows.sort_by_key(|row| row.time);
+            rows.dedup_by_key(|row| row.time);
         }
     }
 
-    /// Begins the next tag unless that is done.
-    fn begin_tag(&mut self, ready: &mut VecDeque<HistoryPart>) {
-        let Some(tag) = self.tags.front().filter(|_| !self.has_begun) else { return };
-        self.has_begun = true;
-        let around = self.around.get(tag);
-        ready.push_back(HistoryPart::Begin(*tag, around.and_then(|around| around.span)));
-        push_rows(around.map_or(&[], |around| &around.before), ready);
+    /// The samples up to a time that were not handed on yet.
+    fn take_rows(&mut self, to: i64) -> Vec<Row> {
+        let count = self.rows.partition_point(|row| row.time <= to);
+        self.rows.drain(..count).collect()
+    }
+}
+
+impl Group {
+    /// Hands on samples of the tag that has begun.
+    fn pass(&mut self, tag: TagId, rows: &Arc<Rows>, range: Range<usize>, ready: &mut VecDeque<HistoryPart>) {
+        let (first, last) = match self.around.get(&tag).and_then(|around| around.span) {
+            Some(span) => span,
+            None if self.only_data => return,
+            None => (i64::MIN, i64::MAX),
+        };
+        let end = self.ends.get_mut(&tag);
+        let newest = end.as_ref().and_then(|end| end.tail.as_ref()).map_or(i64::MAX, |tail| tail.newest);
+        let times = &rows.times[range.clone()];
+        let start = times.partition_point(|time| *time < first);
+        let stop = times.partition_point(|time| *time <= last.min(newest)).max(start);
+        let mut at = start;
+        // What was decided on meanwhile is put back where it is missing.
+        for row in end.map_or(Vec::new(), |end| end.take_rows(times.last().copied().unwrap_or(i64::MIN))) {
+            let before = times.partition_point(|time| *time < row.time).clamp(at, stop);
+            if times.get(before) != Some(&row.time) && (first..=last).contains(&row.time) {
+                push_range(rows, range.start + at..range.start + before, ready);
+                push_rows(std::slice::from_ref(&row), ready);
+                at = before;
+            }
+        }
+        push_range(rows, range.start + at..range.start + stop, ready);
     }
 
-    /// Ends the next tag; false where there is none.
-    fn end_tag(&mut self, ready: &mut VecDeque<HistoryPart>) -> bool {
-        self.begin_tag(ready);
-        let Some(tag) = self.tags.pop_front() else { return false };
+    fn end_tag(&mut self, tag: TagId, ready: &mut VecDeque<HistoryPart>) {
+        self.tags.pop_front();
         self.has_begun = false;
+        if let Some(end) = self.ends.get_mut(&tag) {
+            push_rows(&end.take_rows(i64::MAX), ready);
+        }
         let around = self.around.remove(&tag).unwrap_or_default();
         push_rows(&around.after, ready);
         ready.push_back(HistoryPart::End(tag));
-        true
+    }
+}
+
+fn push_range(rows: &Arc<Rows>, range: Range<usize>, ready: &mut VecDeque<HistoryPart>) {
+    if !range.is_empty() {
+        ready.push_back(HistoryPart::Samples(Arc::clone(rows), range));
     }
 }
 

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use super::plan::Span;
+use super::source::clip;
 use super::spec::{QualitySet, TagSelection};
 use super::{ReadView, ScanCell};
 use crate::delete::Deletes;
 use crate::error::Result;
 use crate::memtable::{Extent, Flushed, Memtable};
-use crate::segment::{Segment, TagRun};
+use crate::sample::Rows;
+use crate::segment::{Columns, Segment, TagRun};
 use crate::tag::TagId;
 
 /// One source of one tag's rows within the times of a cell.
@@ -30,6 +32,8 @@ pub(super) struct TagSource {
 pub(super) enum Origin {
     Segment(Arc<Segment>, TagRun),
     Memtable(Arc<Memtable>, Extent),
+    /// Here: samples that are not decided on.
+    Held(Arc<Rows>),
 }
 
 impl TagSource {
@@ -88,6 +92,19 @@ impl TagSource {
         Ok(TagSource::clipped(tag, rank, first, last, from, to, origin))
     }
 
+    /// The samples of a tag that are not decided on, from `from` to `to`.
+    pub(super) fn held(rank: usize, memtable: &Memtable, tag: TagId, (from, to): (i64, i64)) -> Option<TagSource> {
+        let mut rows = Rows::default();
+        let held = memtable.held(tag);
+        held.iter().filter(|row| (from..=to).contains(&row.time)).for_each(|row| rows.push(row.time, &row.cell));
+        TagSource::of_held(rank, tag, rows)
+    }
+
+    fn of_held(rank: usize, tag: TagId, rows: Rows) -> Option<TagSource> {
+        let (first, last) = (*rows.times.first()?, *rows.times.last()?);
+        Some(TagSource { tag, rank, first, last, whole: true, origin: Origin::Held(Arc::new(rows)) })
+    }
+
     fn clipped(
         tag: TagId,
         rank: usize,
@@ -112,6 +129,7 @@ impl TagSource {
         match &self.origin {
             Origin::Segment(_, run) => run.rows.end - run.rows.start,
             Origin::Memtable(_, extent) => extent.rows,
+            Origin::Held(rows) => rows.len() as u64,
         }
     }
 
@@ -120,6 +138,7 @@ impl TagSource {
         let (first, last) = match &self.origin {
             Origin::Segment(_, run) => (run.first_time, run.last_time),
             Origin::Memtable(_, extent) => (extent.first_time, extent.last_time),
+            Origin::Held(_) => (self.first, self.last),
         };
         let share = (self.last.abs_diff(self.first) as f64 + 1.0) / (last.abs_diff(first) as f64 + 1.0);
         // A share of at most 1 of a count: the cast cannot leave the range of the count.
@@ -131,7 +150,7 @@ impl TagSource {
     pub(super) fn needs_filter(&self, qualities: QualitySet) -> bool {
         match &self.origin {
             Origin::Segment(_, run) => !qualities.holds_all_to(run.worst),
-            Origin::Memtable(..) => !qualities.is_all(),
+            Origin::Memtable(..) | Origin::Held(_) => !qualities.is_all(),
         }
     }
 
@@ -139,7 +158,7 @@ impl TagSource {
     pub(super) fn can_match(&self, qualities: QualitySet) -> bool {
         match &self.origin {
             Origin::Segment(_, run) => qualities.holds_any_to(run.worst),
-            Origin::Memtable(..) => qualities != QualitySet::NONE,
+            Origin::Memtable(..) | Origin::Held(_) => qualities != QualitySet::NONE,
         }
     }
 
@@ -151,6 +170,11 @@ impl TagSource {
             Origin::Memtable(memtable, extent) => {
                 let origin = || Origin::Memtable(Arc::clone(memtable), *extent);
                 TagSource::clipped(tag, rank, extent.first_time, extent.last_time, from, to, origin)
+            }
+            Origin::Held(rows) => {
+                let mut some = Rows::clone(rows);
+                clip(&mut some, from, to, Columns::ALL);
+                TagSource::of_held(rank, tag, some)
             }
         }
     }
@@ -164,6 +188,9 @@ impl TagSource {
 pub(super) struct Inventory {
     segments: Vec<(usize, Arc<Segment>, Deletes)>,
     memtables: Vec<InMemory>,
+    held: Option<Held>,
+    /// The last tag there is.
+    last_tag: u32,
     tags: Tags,
     qualities: QualitySet,
     from: i64,
@@ -179,6 +206,13 @@ struct InMemory {
     memtable: Arc<Memtable>,
     tags: Vec<TagId>,
     deletes: Deletes,
+}
+
+/// A memtable with samples that are not decided on, and its tags where all are asked for, ascending.
+struct Held {
+    rank: usize,
+    memtable: Arc<Memtable>,
+    tags: Vec<TagId>,
 }
 
 enum Tags {
@@ -204,7 +238,7 @@ impl Inventory {
         cell: &ScanCell,
     ) -> Inventory {
         let tags = match selection {
-            TagSelection::All => Tags::Range(Some((cell.first_tag.0, cell.last_tag.0))),
+            TagSelection::All | TagSelection::Everything => Tags::Range(Some((cell.first_tag.0, cell.last_tag.0))),
             TagSelection::Ids(ids) => {
                 let start = ids.partition_point(|id| *id < cell.first_tag);
                 let end = ids.partition_point(|id| *id <= cell.last_tag);
@@ -212,11 +246,17 @@ impl Inventory {
             }
         };
         let all = matches!(tags, Tags::Range(_));
+        // Before those that are decided on.
+        let held = view.held.as_ref().map(|memtable| Held {
+            rank: view.segments.len() + view.memtables.len(),
+            memtable: Arc::clone(memtable),
+            tags: if all { memtable.tags_held() } else { Vec::new() },
+        });
         let in_memory = |(rank, memtable): (usize, &Arc<Memtable>)| InMemory {
             rank,
             memtable: Arc::clone(memtable),
             // Those of a flushed one are not asked for: it is left out below.
-            tags: if all { memtable.tags().unwrap_or_default() } else { Vec::new() },
+            tags: if all { memtable.series().unwrap_or_default() } else { Vec::new() },
             deletes: view.deletes_of_memtable(memtable),
         };
         let memtables = (view.segments.len()..).zip(&view.memtables).map(in_memory).collect();
@@ -226,7 +266,9 @@ impl Inventory {
         };
         let segments: Vec<_> = segments.into_iter().map(with_deletes).collect();
         let width_max = (ENTRIES / segments.len().max(1)).clamp(64, 8192);
-        Inventory { segments, memtables, tags, qualities, from: cell.from, to: cell.to, width: 32, width_max }
+        let last_tag = u32::try_from(view.tags.len()).unwrap_or(u32::MAX);
+        let (from, to) = (cell.from, cell.to);
+        Inventory { segments, memtables, held, last_tag, tags, qualities, from, to, width: 32, width_max }
     }
 
     /// The sources of the next tags, by tag and rank; None at the end. May be empty.
@@ -268,17 +310,25 @@ impl Inventory {
 
     /// The first tag from `first` on that any source may hold.
     fn first_present(&self, first: u32, last: u32) -> Option<u32> {
+        // Between the last tag and the first series of summaries there is nothing.
+        let first = if first > self.last_tag { first.max(TagId::LAST.0 + 1) } else { first };
         let segments = self.segments.iter().map(|(_, segment, _)| segment.meta());
         let segments = segments.filter(|m| m.last_tag.0 >= first).map(|m| m.first_tag.0.max(first));
         let memtables = self
             .memtables
             .iter()
             .filter_map(|m| m.tags.get(m.tags.partition_point(|tag| tag.0 < first)).map(|tag| tag.0));
-        segments.chain(memtables).min().filter(|tag| *tag <= last)
+        let held = self.held.iter().filter_map(|h| h.tags.get(h.tags.partition_point(|tag| tag.0 < first)));
+        segments.chain(memtables).chain(held.map(|tag| tag.0)).min().filter(|tag| *tag <= last)
     }
 
     fn of_range(&self, first: TagId, last: TagId) -> Result<Vec<TagSource>> {
         let mut found = Vec::new();
+        if let Some(held) = &self.held {
+            let start = held.tags.partition_point(|tag| *tag < first);
+            let end = held.tags.partition_point(|tag| *tag <= last);
+            self.add_held(&mut found, &held.tags[start..end]);
+        }
         for (rank, segment, deletes) in &self.segments {
             self.add_runs(&mut found, *rank, segment, deletes, (first, last))?;
         }
@@ -292,6 +342,7 @@ impl Inventory {
 
     fn of_ids(&self, ids: &[TagId]) -> Result<Vec<TagSource>> {
         let mut found = Vec::new();
+        self.add_held(&mut found, ids);
         for near in ids.chunk_by(|a, b| b.0 - a.0 < NEAR) {
             for (rank, segment, deletes) in &self.segments {
                 self.add_runs(&mut found, *rank, segment, deletes, (near[0], near[near.len() - 1]))?;
@@ -302,6 +353,11 @@ impl Inventory {
             self.add_memtable(&mut found, memtable, ids)?;
         }
         Ok(found)
+    }
+
+    fn add_held(&self, found: &mut Vec<TagSource>, tags: &[TagId]) {
+        let Some(Held { rank, memtable, .. }) = &self.held else { return };
+        found.extend(tags.iter().filter_map(|tag| TagSource::held(*rank, memtable, *tag, (self.from, self.to))));
     }
 
     fn add_memtable(&self, found: &mut Vec<TagSource>, from: &InMemory, tags: &[TagId]) -> Result<()> {

@@ -70,6 +70,9 @@ impl ReadView {
     pub(super) fn cells_of_by(&self, wanted: &[(TagId, i64)], sizes: Sizes) -> Result<Vec<Option<Cell>>> {
         assert!(wanted.is_sorted(), "cells are looked up by ascending tags and times");
         let mut lookup = Lookup { wanted, found: vec![None; wanted.len()], sizes };
+        if let Some(memtable) = &self.held {
+            lookup.look_into_held(memtable);
+        }
         for memtable in self.memtables.iter().rev() {
             let deletes = self.deletes_of_memtable(memtable);
             if let Err(Flushed(segment)) = lookup.look_into_memory(memtable, &deletes) {
@@ -84,6 +87,8 @@ impl ReadView {
 
     /// All sources of one tag from `from` to `to`, ascending in rank.
     fn sources_of(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<TagSource>> {
+        let rank = self.segments.len() + self.memtables.len();
+        let held = self.held.as_ref().and_then(|memtable| TagSource::held(rank, memtable, tag, (from, to)));
         let mut sources = Vec::new();
         for (rank, segment) in self.segments.iter().enumerate() {
             let meta = segment.meta();
@@ -98,6 +103,7 @@ impl ReadView {
             let deletes = self.deletes_of_memtable(memtable);
             sources.extend(TagSource::visible_of_memtable(rank, memtable, tag, (from, to), &deletes)?);
         }
+        sources.extend(held);
         Ok(sources)
     }
 }
@@ -126,6 +132,16 @@ impl Lookup<'_> {
 
     fn time(&self, place: usize) -> i64 {
         self.wanted[place].1
+    }
+
+    fn look_into_held(&mut self, memtable: &Memtable) {
+        for of_tag in (0..self.wanted.len()).collect::<Vec<_>>().chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0) {
+            for row in memtable.held(self.wanted[of_tag[0]].0) {
+                if let Ok(at) = of_tag.binary_search_by_key(&row.time, |place| self.time(*place)) {
+                    self.found[of_tag[at]] = Some(row.cell);
+                }
+            }
+        }
     }
 
     fn look_into_memory(&mut self, memtable: &Memtable, deletes: &Deletes) -> Result<(), Flushed> {

@@ -11,7 +11,9 @@
 //! 2. A delete hides the rows of sources that end before it in the log; what it leaves of a run is
 //!    read as if it were several.
 //! 3. Rows are chosen by quality after the merge: a row that was replaced never shows.
-//! 4. A cursor's memory does not depend on the length of runs: rows are read in chunks, and a
+//! 4. Samples that are not decided on are looked for before those that are: one that is decided on
+//!    meanwhile may be found twice, and is never missed.
+//! 5. A cursor's memory does not depend on the length of runs: rows are read in chunks, and a
 //!    source is opened when the merge arrives at its first row.
 
 mod batch;
@@ -51,6 +53,8 @@ pub struct ReadView {
     pub(crate) segments: Arc<[Arc<Segment>]>,
     /// Oldest first; all newer than the segments.
     pub(crate) memtables: Vec<Arc<Memtable>>,
+    /// Where the samples are that are not decided on, of tags with reduction.
+    pub(crate) held: Option<Arc<Memtable>>,
     /// What hides rows of older sources.
     pub(crate) deletes: Deletes,
     pub(crate) tags: Arc<TagTable>,

@@ -150,12 +150,11 @@ impl ReadView {
     }
 }
 
-/// Everything that was asked for as one cell. Its tags have no end, so that it covers those of
-/// any view.
+/// Everything that was asked for as one cell. It covers all tags that there may be, those of any view.
 fn whole_cell(request: &ScanRequest) -> ScanCell {
     ScanCell {
         first_tag: TagId(0),
-        last_tag: TagId(u32::MAX),
+        last_tag: request.tags.last(),
         from: request.from,
         to: request.to,
         segments: Vec::new(),
@@ -286,8 +285,8 @@ fn between(request: &ScanRequest, start: Cut, end: Option<Cut>) -> Vec<ScanCell>
         }
         first_whole += 1;
     }
-    // Tags from `first_whole` up to the next cut's are whole; ids are far below the 32-bit end.
-    let last_whole = end.map_or(u32::MAX, |end| end.tag.0 - 1);
+    // Tags from `first_whole` up to the next cut's are whole.
+    let last_whole = end.map_or(request.tags.last().0, |end| end.tag.0 - 1);
     if first_whole <= last_whole {
         add(TagId(first_whole), TagId(last_whole), None, None);
     }

@@ -72,6 +72,7 @@ impl Reading {
                 let columns = self.columns_of(source.needs_filter(self.qualities));
                 Box::new(SegmentSource::new(Arc::clone(segment), run.clone(), clip, columns, self))
             }
+            Origin::Held(rows) => Box::new(HeldSource { rows: Some(Rows::clone(rows)), order: self.order }),
             Origin::Memtable(memtable, _) => Box::new(MemtableSource {
                 memtable: Arc::clone(memtable),
                 tag: source.tag,
@@ -200,6 +201,22 @@ impl Source for SegmentSource {
                 return Ok(Some(rows));
             }
         }
+    }
+}
+
+/// Samples that are not decided on: at most a few.
+struct HeldSource {
+    rows: Option<Rows>,
+    order: Order,
+}
+
+impl Source for HeldSource {
+    fn next(&mut self) -> Result<Option<Rows>> {
+        let mut rows = self.rows.take();
+        if let Some(rows) = &mut rows {
+            arrange(rows, self.order);
+        }
+        Ok(rows)
     }
 }
 

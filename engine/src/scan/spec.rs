@@ -11,6 +11,8 @@ use crate::tag::TagId;
 pub enum TagSelection {
     /// Every tag.
     All,
+    /// Every tag, and all series of summaries.
+    Everything,
     /// These, in any order; a tag named twice counts once.
     Ids(Vec<TagId>),
 }
@@ -118,10 +120,16 @@ impl ScanRequest {
 }
 
 impl TagSelection {
+    /// No tag or series is above this.
+    pub(super) fn last(&self) -> TagId {
+        if *self == TagSelection::All { TagId::LAST } else { TagId(u32::MAX) }
+    }
+
     /// The same tags, ascending and each once.
     pub(super) fn sorted(&self) -> TagSelection {
         match self {
             TagSelection::All => TagSelection::All,
+            TagSelection::Everything => TagSelection::Everything,
             TagSelection::Ids(ids) => {
                 let mut ids = ids.clone();
                 ids.sort_unstable();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use tagus_engine::reduction::Deviation;
 
 use super::import::time::TimeUnit;
 use super::parse;
@@ -238,6 +239,10 @@ pub struct ReductionArgs {
 pub enum ReductionCommand {
     /// Show what settings would keep of stored samples, how far off the rest would be, and the bytes
     Preview(ReductionPreviewArgs),
+    /// Leave samples out of some tags from now on
+    Set(ReductionSetArgs),
+    /// Leave nothing out of some tags from now on
+    Off(ReductionOffArgs),
 }
 
 /// `tagus reduction preview`
@@ -256,9 +261,18 @@ pub struct ReductionPreviewArgs {
     /// End, not included
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub to: i64,
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// The parameters of both filters; each may be left out.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct FilterArgs {
     /// Exception: a sample is passed on that differs by more than this from the last one
     #[arg(long, value_name = "DEVIATION", value_parser = parse::deviation)]
-    pub exc_dev: Option<parse::Deviation>,
+    pub exc_dev: Option<Deviation>,
     /// But not sooner than this after it
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration)]
     pub exc_min: std::time::Duration,
@@ -267,13 +281,40 @@ pub struct ReductionPreviewArgs {
     pub exc_max: std::time::Duration,
     /// Compression: how far a sample may lie off the line between those that are kept
     #[arg(long, value_name = "DEVIATION", value_parser = parse::deviation)]
-    pub comp_dev: Option<parse::Deviation>,
+    pub comp_dev: Option<Deviation>,
     /// No sample is kept sooner than this after another
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration)]
     pub comp_min: std::time::Duration,
     /// No two samples that are kept are further apart
     #[arg(long, value_name = "DURATION", default_value = "8h", value_parser = parse::duration)]
     pub comp_max: std::time::Duration,
+}
+
+/// `tagus reduction set`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  tagus reduction set --tags 'site1.*.PV' --exc-dev 0.5% --comp-dev 1%
+
+From now on samples are left out that say nothing new: first those that differ little from the last
+one (exception), then those near the line between those that are kept (compression). What is stored
+stays. Averages, totals, minima and maxima of whole minutes count every sample all the same.")]
+pub struct ReductionSetArgs {
+    /// Which tags: a name, or a pattern with * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub tags: String,
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// `tagus reduction off`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tagus reduction off --tags 'site1.*.PV'")]
+pub struct ReductionOffArgs {
+    /// Which tags: a name, or a pattern with * and ?
+    #[arg(long, value_name = "GLOB")]
+    pub tags: String,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tagus_engine::reduction::Deviation;
 use tagus_engine::status::Status;
 use tagus_engine::tag::{Interpolation, TagSpec, TagType};
 
@@ -43,25 +44,9 @@ pub fn limit(text: &str) -> Result<f64, String> {
     }
 }
 
-/// How far a value may be off.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Deviation {
-    /// In units of the tag.
-    Units(f64),
-    /// Of the tag's span.
-    Percent(f64),
-}
-
 /// A deviation: a number, or one with %.
 pub fn deviation(text: &str) -> Result<Deviation, String> {
-    let (number, of): (&str, fn(f64) -> Deviation) = match text.trim().strip_suffix('%') {
-        Some(number) => (number, Deviation::Percent),
-        None => (text, Deviation::Units),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= 0.0 => Ok(of(number)),
-        _ => Err("write it as 0.5 or 1%".to_string()),
-    }
+    Deviation::parse(text).ok_or_else(|| "write it as 0.5 or 1%".to_string())
 }
 
 /// Named states.

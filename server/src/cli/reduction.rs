@@ -1,8 +1,11 @@
-//! `tagus reduction preview`: what reduction would keep of samples that are stored.
+//! `tagus reduction`: leaves samples out of tags, and tells before what would be kept of those that are
+//! stored.
 //!
-//! The samples are read with SQL and run through the engine's own filters here. For the bytes, all of
-//! them and those that are kept are written as segments to a temporary folder.
+//! For a preview the samples are read with SQL and run through the engine's own filters here. For the
+//! bytes, all of them, those that are kept and the summaries of the others are written as segments to a
+//! temporary folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,31 +13,79 @@ use std::time::Duration;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit, TimestampNanosecondType};
+use futures::{StreamExt, TryStreamExt};
 use tagus_client::Connection;
 use tagus_engine::env::{Disk, OsDisk};
-use tagus_engine::reduction::{CompressionSettings, Event, ExceptionSettings, Preview, Settings};
-use tagus_engine::sample::{Cell, Rows as Samples};
+use tagus_engine::reduction::{Deadband, Decided, Deviation, Event, Preview, Reducer, Reduction, Settings};
+use tagus_engine::sample::{Cell, Row, Rows as Samples};
 use tagus_engine::segment::{NewSegment, SegmentWriter};
 use tagus_engine::status::Status;
-use tagus_engine::tag::{TagId, TagType};
+use tagus_engine::tag::{Interpolation, TagId, TagSpec, TagType};
 use tagus_proto::v1;
 
-use super::args::{Format, ReductionCommand, ReductionPreviewArgs};
+use super::args::{ConnectArgs, FilterArgs, Format, ReductionCommand, ReductionPreviewArgs};
 use super::connect::{self, answer};
 use super::error::{Failure, Result};
 use super::format;
 use super::format::value::push_time;
 use super::output::{Output, print_line};
-use super::parse::Deviation;
 use super::sql::Rows;
 use super::tags;
 
 const TRYING: &str = "trying out reduction";
 
+/// Tags that are changed at the same time.
+const AT_ONCE: usize = 32;
+
 /// Runs the command.
 pub async fn run(command: ReductionCommand) -> Result<()> {
-    let ReductionCommand::Preview(args) = command;
-    preview(args).await
+    match command {
+        ReductionCommand::Preview(args) => preview(args).await,
+        ReductionCommand::Set(args) => {
+            let reduction = args.filters.reduction()?;
+            set(&args.connect, &args.tags, &reduction).await
+        }
+        ReductionCommand::Off(args) => set(&args.connect, &args.tags, &Reduction::default()).await,
+    }
+}
+
+impl FilterArgs {
+    fn reduction(&self) -> Result<Reduction> {
+        let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let filter = |deviation: Option<Deviation>, min: Duration, max: Duration| {
+            deviation.map(|deviation| Deadband { deviation, min: nanoseconds(min), max: nanoseconds(max) })
+        };
+        let reduction = Reduction {
+            exception: filter(self.exc_dev, self.exc_min, self.exc_max),
+            compression: filter(self.comp_dev, self.comp_min, self.comp_max),
+        };
+        if !reduction.is_on() {
+            let why = "there is no deviation";
+            return Err(Failure::usage("reading the arguments", why, "give --exc-dev, --comp-dev or both"));
+        }
+        Ok(reduction)
+    }
+}
+
+async fn set(connect: &ConnectArgs, glob: &str, reduction: &Reduction) -> Result<()> {
+    let connection = connect::open(connect).await?;
+    let tags = selected(&connection, glob).await?;
+    let (tags, texts): (Vec<v1::Tag>, Vec<v1::Tag>) = match glob.contains(['*', '?']) {
+        // A pattern means those that can be reduced.
+        true => tags.into_iter().partition(|tag| tags::known_type(tag.r#type) != Some(TagType::Text)),
+        false => (tags, Vec::new()),
+    };
+    let count = tags.len();
+    let connection = &connection;
+    let update = |tag: v1::Tag| async move {
+        let mut client = connection.tags();
+        let text = Some(reduction.to_string());
+        let request = v1::UpdateTagRequest { name: tag.name, reduction: text, ..v1::UpdateTagRequest::default() };
+        answer("changing a tag", client.update(request)).await.map(drop)
+    };
+    let updates = futures::stream::iter(tags.into_iter().map(update));
+    updates.buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+    print_line(&format!("changed={count} texts={} reduction={reduction}", texts.len()))
 }
 
 async fn preview(args: ReductionPreviewArgs) -> Result<()> {
@@ -42,38 +93,67 @@ async fn preview(args: ReductionPreviewArgs) -> Result<()> {
         let why = "--from is not before --to";
         return Err(Failure::usage("reading the arguments", why, "exchange them or choose a later --to"));
     }
-    if args.exc_dev.is_none() && args.comp_dev.is_none() {
-        let why = "there is no deviation";
-        return Err(Failure::usage("reading the arguments", why, "give --exc-dev, --comp-dev or both"));
-    }
+    let reduction = args.filters.reduction()?;
     let connection = connect::open(&args.connect).await?;
     let folder = tempfile::tempdir().map_err(|e| Failure::file("creating", &std::env::temp_dir(), &e))?;
     let mut all = Trial::new(folder.path(), 1)?;
     let mut kept = Trial::new(folder.path(), 2)?;
+    let mut summaries = Trial::new(folder.path(), 3)?;
     let mut table = Table::default();
     let mut number = 0;
     for tag in selected(&connection, &args.tags).await? {
         let Some(tag_type) = tags::known_type(tag.r#type).filter(|kind| *kind != TagType::Text) else { continue };
         number += 1;
         let id = TagId(number);
-        let settings = settings(&args, &tag, tag_type)?;
+        let settings = settings(reduction, &tag, tag_type)?;
         let mut filters = Preview::new(settings);
+        let mut reducer = Reducer::new(settings, true);
+        let mut series = Series::default();
         let mut rows = Rows::query(&connection, query(&tag.name, args.from, args.to)).await?;
         while let Some(batch) = rows.next().await? {
             let (events, mut found) = (events(&batch)?, Vec::new());
-            events.iter().for_each(|event| filters.push(*event, &mut found));
+            for event in &events {
+                filters.push(*event, &mut found);
+                series.push(id, &mut reducer, *event);
+            }
             all.write(id, tag_type, &events)?;
             kept.write(id, tag_type, &found)?;
         }
         let mut found = Vec::new();
         filters.finish(&mut found);
         kept.write(id, tag_type, &found)?;
+        for (series, rows) in series.of {
+            summaries.write_rows(series, TagType::Float64, &rows)?;
+        }
         table.push(tag, &filters);
     }
     let (samples, remain) = (table.samples.iter().sum::<u64>(), table.kept.iter().sum::<u64>());
     table.print()?;
-    let (bytes, bytes_kept) = (all.finish()?, kept.finish()?);
-    print_line(&format!("samples={samples} kept={remain} bytes={bytes} bytes_kept={bytes_kept}"))
+    let (bytes, bytes_kept, bytes_summaries) = (all.finish()?, kept.finish()?, summaries.finish()?);
+    print_line(&format!(
+        "samples={samples} kept={remain} bytes={bytes} bytes_kept={bytes_kept} bytes_summaries={bytes_summaries}"
+    ))
+}
+
+/// The series of a tag's summaries.
+#[derive(Default)]
+struct Series {
+    of: BTreeMap<TagId, Samples>,
+    decided: Decided,
+}
+
+impl Series {
+    fn push(&mut self, tag: TagId, reducer: &mut Reducer, event: Event) {
+        let cell = Cell { value: event.value.map(f64::to_bits), text: None, status: event.status };
+        reducer.push(Row { time: event.time, cell }, &mut self.decided);
+        self.decided.kept.clear();
+        for summary in self.decided.summaries.drain(..) {
+            for (field, value) in summary.numbers() {
+                let rows = self.of.entry(field.of(tag)).or_default();
+                rows.push_value(summary.from, value.to_bits(), summary.status);
+            }
+        }
+    }
 }
 
 async fn selected(connection: &Connection, glob: &str) -> Result<Vec<v1::Tag>> {
@@ -88,31 +168,15 @@ async fn selected(connection: &Connection, glob: &str) -> Result<Vec<v1::Tag>> {
     Ok(selected)
 }
 
-fn settings(args: &ReductionPreviewArgs, tag: &v1::Tag, tag_type: TagType) -> Result<Settings> {
-    let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    let in_units = |deviation: Deviation| match (deviation, tag.low, tag.high) {
-        (Deviation::Units(units), ..) => Ok(units),
-        (Deviation::Percent(percent), Some(low), Some(high)) => Ok((high - low) * percent / 100.0),
-        _ => {
-            let why = format!("tag '{}' has no span of which a percentage could be taken", tag.name);
-            Err(Failure::new(TRYING, why, "give the deviation in units, or the tag a low and a high"))
-        }
-    };
-    let stepped = tag.interpolation == i32::from(v1::Interpolation::Step);
-    let any_change = matches!(tag_type, TagType::Digital | TagType::Bool);
-    let exception = args.exc_dev.map(in_units).transpose()?.map(|deviation| ExceptionSettings {
-        deviation,
-        min: nanoseconds(args.exc_min),
-        max: nanoseconds(args.exc_max),
-        any_change,
-    });
-    let compression = args.comp_dev.map(in_units).transpose()?.map(|deviation| CompressionSettings {
-        deviation,
-        min: nanoseconds(args.comp_min),
-        max: nanoseconds(args.comp_max),
-        stepped,
-    });
-    Ok(Settings { exception, compression, stepped })
+fn settings(reduction: Reduction, tag: &v1::Tag, tag_type: TagType) -> Result<Settings> {
+    let mut spec = TagSpec::new(tag.name.clone(), tag_type);
+    (spec.low, spec.high) = (tag.low, tag.high);
+    if tag.interpolation == i32::from(v1::Interpolation::Step) {
+        spec.interpolation = Interpolation::Step;
+    }
+    spec.reduction = Some(reduction);
+    spec.check().map_err(failed)?;
+    reduction.settings(&spec).ok_or_else(|| Failure::new(TRYING, "there is no deviation", "give --comp-dev"))
 }
 
 fn query(tag: &str, from: i64, to: i64) -> String {
@@ -165,7 +229,6 @@ impl Trial {
         if events.is_empty() {
             return Ok(());
         }
-        self.is_empty = false;
         let mut rows = Samples::default();
         for Event { time, value, status } in events {
             let value = value.map(|value| match tag_type.is_float() {
@@ -174,7 +237,12 @@ impl Trial {
             });
             rows.push(*time, &Cell { value, text: None, status: *status });
         }
-        self.writer.write(tag, tag_type, &rows).map_err(failed)
+        self.write_rows(tag, tag_type, &rows)
+    }
+
+    fn write_rows(&mut self, tag: TagId, tag_type: TagType, rows: &Samples) -> Result<()> {
+        self.is_empty = false;
+        self.writer.write(tag, tag_type, rows).map_err(failed)
     }
 
     /// Its size in bytes.

@@ -71,6 +71,7 @@ impl Plant {
             states: states.collect(),
             future: false,
             created: 0,
+            reduction: String::new(),
         }
     }
 

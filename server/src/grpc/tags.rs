@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
+use tagus_engine::reduction::Reduction;
 use tagus_engine::tag::{Interpolation, Tag, TagSpec, TagType, quoted};
 use tagus_engine::{Engine, TagChange, TagTable, unknown_tag};
 use tagus_proto::v1;
@@ -106,8 +107,9 @@ fn spec(tag: v1::Tag) -> Result<TagSpec, Status> {
     };
     let interpolation = interpolation(&tag.name, tag.interpolation, tag_type)?;
     let states = states(tag.states);
+    let reduction = Some(tag.reduction.as_str()).filter(|text| !text.is_empty()).map(reduction).transpose()?;
     let v1::Tag { name, unit, description, low, high, future, .. } = tag;
-    Ok(TagSpec { name, tag_type, unit, description, interpolation, low, high, states, future })
+    Ok(TagSpec { name, tag_type, unit, description, interpolation, low, high, states, future, reduction })
 }
 
 fn interpolation(name: &str, wire: i32, tag_type: TagType) -> Result<Interpolation, Status> {
@@ -120,13 +122,28 @@ fn interpolation(name: &str, wire: i32, tag_type: TagType) -> Result<Interpolati
 }
 
 fn change(tag: &Tag, request: v1::UpdateTagRequest) -> Result<TagChange, Status> {
-    let v1::UpdateTagRequest { name, unit, description, interpolation: wire, low, high, states: wire_states, future } =
-        request;
+    let v1::UpdateTagRequest {
+        name,
+        unit,
+        description,
+        interpolation: wire,
+        low,
+        high,
+        states: wire_states,
+        future,
+        reduction: text,
+    } = request;
+    let reduction = text.as_deref().map(reduction).transpose()?;
     let interpolation = wire.map(|wire| interpolation(&name, wire, tag.spec.tag_type)).transpose()?;
     // NaN takes a limit away; another number sets it.
     let limit = |limit: Option<f64>| limit.map(|limit| (!limit.is_nan()).then_some(limit));
     let states = wire_states.map(|wire| states(wire.states));
-    Ok(TagChange { unit, description, interpolation, low: limit(low), high: limit(high), states, future })
+    Ok(TagChange { unit, description, interpolation, low: limit(low), high: limit(high), states, future, reduction })
+}
+
+fn reduction(text: &str) -> Result<Reduction, Status> {
+    status::check_bound("the reduction", text.len(), tagus_engine::limits::METADATA_BYTES_MAX, "bytes")?;
+    Reduction::parse(text).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn states(states: Vec<v1::State>) -> Vec<(i64, Arc<str>)> {
@@ -160,6 +177,7 @@ fn wire_tag(tag: &Tag) -> v1::Tag {
         states: spec.states.iter().map(|(code, name)| v1::State { code: *code, name: name.to_string() }).collect(),
         future: spec.future,
         created: tag.created,
+        reduction: spec.reduction.map_or(String::new(), |reduction| reduction.to_string()),
     }
 }
 
@@ -175,6 +193,9 @@ mod tests {
             (spec_in.low, spec_in.high) = (Some(-1.5), None);
             if tag_type == TagType::Digital {
                 spec_in.states = TagSpec::parse_states("7=Open,-1=Closed").unwrap();
+            }
+            if tag_type != TagType::Text {
+                spec_in.reduction = Some(Reduction::parse("ExcDev=0.5,CompDev=1,CompMax=1h").unwrap());
             }
             let tag = Tag { id: tagus_engine::tag::TagId(1), created: 5, spec: spec_in.clone() };
             let wire = wire_tag(&tag);

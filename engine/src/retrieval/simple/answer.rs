@@ -37,7 +37,10 @@ struct Answer {
 impl Closed<'_> {
     /// Adds the answer to an aggregate.
     pub fn answer(&self, aggregate: Aggregate, answers: &mut Answers) {
-        let Answer { time, value, status, bits } = self.of(aggregate);
+        let Answer { time, value, mut status, bits } = self.of(aggregate);
+        if !self.open.is_exact && aggregate.accounts_for_left_out() && status.quality() == Quality::Good {
+            status = SUBNORMAL;
+        }
         let value = value.filter(|_| status.quality() != Quality::Bad);
         answers.push(time, value, status, bits);
     }

@@ -1,6 +1,7 @@
 //! Extremes over the samples of an interval and its simple bounds.
 
 use super::bound::Bound;
+use crate::reduction::{Extreme, Summary};
 use crate::retrieval::Rules;
 use crate::retrieval::grid::{Grid, Interval};
 use crate::retrieval::sample::Samples;
@@ -50,6 +51,13 @@ impl BoundedExtremes {
         }
     }
 
+    /// Compares with samples that were left out.
+    pub fn account_for(&mut self, summary: &Summary) {
+        let (Some(least), Some(greatest)) = (summary.least, summary.greatest) else { return };
+        join(&mut self.least, least, |value, known| value < known);
+        join(&mut self.greatest, greatest, |value, known| value > known);
+    }
+
     /// Ends at the later end of the interval.
     pub fn end(&mut self, high: &Bound, rules: &Rules, grid: &Grid) {
         self.meet_bound(high, rules, !grid.is_reverse());
@@ -69,6 +77,23 @@ impl BoundedExtremes {
         let met = BoundedExtreme { value, time, place, count: 1 };
         meet_one(&mut self.least, met, |known| value < known);
         meet_one(&mut self.greatest, met, |known| value > known);
+    }
+}
+
+/// Meets a value that came in between.
+fn join(extreme: &mut Option<BoundedExtreme>, other: Extreme, is_beyond: impl Fn(f64, f64) -> bool) {
+    let Extreme { value, time, count } = other;
+    match extreme {
+        // A sample at the start is that bound.
+        Some(known) if known.value == value && known.place == Place::Start && known.time == time => {
+            *known = BoundedExtreme { count: known.count - 1 + count, place: Place::Sample, ..*known };
+        }
+        Some(known) if known.value == value && known.time < time => known.count += count,
+        Some(known) if known.value == value => {
+            *known = BoundedExtreme { value, time, place: Place::Sample, count: known.count + count };
+        }
+        Some(known) if !is_beyond(value, known.value) => {}
+        _ => *extreme = Some(BoundedExtreme { value, time, place: Place::Sample, count }),
     }
 }
 

@@ -12,6 +12,7 @@ mod tally;
 
 use super::aggregate::Aggregate;
 use super::grid::{Grid, Interval};
+use super::left_out::{Part, Parts};
 use super::rules::Rules;
 use super::sample::{Answers, Sample, Samples, Span};
 use answer::Closed;
@@ -38,6 +39,8 @@ pub struct Simple {
     open: Option<Open>,
     index: u64,
     before: Before,
+    /// What was left out in this interval and later ones.
+    parts: Parts,
 }
 
 /// What samples before the next one say.
@@ -63,6 +66,8 @@ struct Open {
     transitions: Transitions,
     regions: Regions,
     bounded: BoundedExtremes,
+    /// Whether all that was left out is accounted for.
+    is_exact: bool,
 }
 
 /// Which of it is needed.
@@ -119,7 +124,12 @@ impl Simple {
     pub fn new(aggregates: Vec<Aggregate>, rules: Rules, grid: Grid, span: Span) -> Simple {
         let mut needs = Needs::default();
         aggregates.iter().for_each(|aggregate| needs.add(*aggregate));
-        Simple { rules, grid, span, aggregates, needs, open: None, index: 0, before: Before::default() }
+        Simple { rules, grid, span, aggregates, needs, open: None, index: 0, before: Before::default(), parts: Parts::default() }
+    }
+
+    /// Takes what was left out before the sample that comes next.
+    pub(super) fn note(&mut self, part: Part) {
+        self.parts.push(part);
     }
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
@@ -161,7 +171,7 @@ impl Simple {
     fn cross(&mut self, interval: Interval, next: Option<Sample>, out: &mut [Answers]) {
         let Some(open) = self.open.take() else {
             let (low, lenient) = self.bounds(interval.low, next);
-            self.open = Some(Open::new(interval, low, lenient, &self.rules, &self.grid));
+            self.open = Some(self.opened(interval, low, lenient));
             return;
         };
         let (high, lenient) = self.bounds(interval.high, next);
@@ -169,8 +179,18 @@ impl Simple {
         self.index += 1;
         if self.index < self.grid.len() {
             let next = self.grid.interval(self.index);
-            self.open = Some(Open::new(next, high, lenient, &self.rules, &self.grid));
+            self.open = Some(self.opened(next, high, lenient));
         }
+    }
+
+    fn opened(&self, interval: Interval, low: Bound, lenient: Bound) -> Open {
+        Open::new(interval, low, lenient, self.whole_bound(low), &self.rules, &self.grid)
+    }
+
+    /// A bound on the lines between all samples that came, also those that were left out.
+    fn whole_bound(&self, bound: Bound) -> Bound {
+        let value = self.parts.value_at(bound.time, self.rules.stepped);
+        Bound { value: value.unwrap_or(bound.value), ..bound }
     }
 
     /// The simple bound at a time, by the rules and with Uncertain samples as values.
@@ -180,9 +200,13 @@ impl Simple {
         (bound(&self.rules), bound(&lenient))
     }
 
-    fn close(&self, mut open: Open, high: Bound, lenient_high: Bound, out: &mut [Answers]) {
+    fn close(&mut self, mut open: Open, high: Bound, lenient_high: Bound, out: &mut [Answers]) {
         let interval = open.interval;
         let stamp = self.grid.start_of(interval);
+        let whole_high = self.whole_bound(high);
+        for part in self.parts.take_until(interval) {
+            open.account_for(&part, &self.rules, &self.grid);
+        }
         let within = self.span.filter(|(first, last)| interval.overlaps(&self.grid, *first, *last));
         let Some((first, last)) = within else {
             return out.iter_mut().for_each(|answers| answers.push_no_data(stamp));
@@ -194,7 +218,7 @@ impl Simple {
             open.regions.end(end, &high, &self.rules);
         }
         if self.needs.bounded {
-            open.bounded.end(&high, &self.rules, &self.grid);
+            open.bounded.end(&whole_high, &self.rules, &self.grid);
         }
         let closed = Closed {
             reverse: self.grid.is_reverse(),
@@ -227,7 +251,14 @@ impl Before {
 }
 
 impl Open {
-    fn new(interval: Interval, low: Bound, lenient_low: Bound, rules: &Rules, grid: &Grid) -> Open {
+    fn new(
+        interval: Interval,
+        low: Bound,
+        lenient_low: Bound,
+        whole_low: Bound,
+        rules: &Rules,
+        grid: &Grid,
+    ) -> Open {
         Open {
             interval,
             low,
@@ -238,7 +269,27 @@ impl Open {
             ends: Ends::default(),
             transitions: Transitions::default(),
             regions: Regions::from(&low, interval.low),
-            bounded: BoundedExtremes::from(&low, interval, rules, grid),
+            bounded: BoundedExtremes::from(&whole_low, interval, rules, grid),
+            is_exact: true,
+        }
+    }
+
+    /// Takes in what was left out in a stretch of time, where that lies in the interval.
+    fn account_for(&mut self, part: &Part, rules: &Rules, grid: &Grid) {
+        let summary = &part.summary;
+        self.is_exact &= !part.spoils(self.interval, grid, true);
+        let Some(added) = part.added.filter(|_| part.is_within(self.interval)) else { return };
+        if rules.is_value(summary.status) {
+            self.regions.area += if rules.stepped { added.stepped } else { added.sloped };
+        }
+        if grid.is_reverse() {
+            return;
+        }
+        self.census.account_for(summary);
+        self.moments.account_for(summary);
+        self.extremes.account_for(summary);
+        if rules.is_value(summary.status) {
+            self.bounded.account_for(summary);
         }
     }
 

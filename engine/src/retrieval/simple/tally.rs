@@ -1,5 +1,7 @@
 //! What is counted, summed and compared of the samples in an interval.
 
+pub use crate::reduction::Extreme;
+use crate::reduction::Summary;
 use crate::retrieval::Rules;
 use crate::retrieval::sample::{Sample, Samples};
 use crate::status::{Quality, Status};
@@ -36,6 +38,20 @@ impl Census {
         }
         self.uncertain += count(1);
         samples.statuses.iter().for_each(|status| self.worst.meet(Status(*status), 1));
+    }
+}
+
+impl Census {
+    /// Counts samples that were left out.
+    pub fn account_for(&mut self, summary: &Summary) {
+        let Summary { count, status, .. } = *summary;
+        self.all += count;
+        match status.quality() {
+            Quality::Good => self.good += count,
+            Quality::Uncertain => self.uncertain += count,
+            Quality::Bad => {}
+        }
+        self.worst.meet(status, count);
     }
 }
 
@@ -76,6 +92,21 @@ impl Moments {
         }
     }
 
+    /// Adds samples that were left out.
+    pub fn account_for(&mut self, summary: &Summary) {
+        if summary.status.quality() != Quality::Good || summary.count == 0 {
+            return;
+        }
+        let count = summary.count as f64;
+        if self.count == 0 {
+            self.origin = summary.sum / count;
+        }
+        let distance = summary.sum / count - self.origin;
+        self.count += summary.count;
+        self.sum += count * distance;
+        self.squares += summary.squares + count * distance * distance;
+    }
+
     /// The mean of at least one sample.
     pub fn mean(&self) -> f64 {
         self.origin + self.sum / self.count as f64
@@ -103,14 +134,6 @@ pub struct Extremes {
     pub greatest_uncertain: Option<f64>,
 }
 
-/// A value, when it first was, and how often.
-#[derive(Clone, Copy)]
-pub struct Extreme {
-    pub value: f64,
-    pub time: i64,
-    pub count: u64,
-}
-
 impl Extremes {
     pub fn take(&mut self, samples: Samples<'_>) {
         for i in 0..samples.len() {
@@ -128,6 +151,37 @@ impl Extremes {
                 _ => {}
             }
         }
+    }
+}
+
+impl Extremes {
+    /// Compares with samples that were left out.
+    pub fn account_for(&mut self, summary: &Summary) {
+        let (Some(least), Some(greatest)) = (summary.least, summary.greatest) else { return };
+        match summary.status.quality() {
+            Quality::Good => {
+                join(&mut self.least, least, |value, least| value < least);
+                join(&mut self.greatest, greatest, |value, greatest| value > greatest);
+            }
+            Quality::Uncertain => {
+                self.least_uncertain = Some(self.least_uncertain.map_or(least.value, |known| known.min(least.value)));
+                self.greatest_uncertain =
+                    Some(self.greatest_uncertain.map_or(greatest.value, |known| known.max(greatest.value)));
+            }
+            Quality::Bad => {}
+        }
+    }
+}
+
+/// Meets a value that came in between.
+fn join(extreme: &mut Option<Extreme>, other: Extreme, is_beyond: impl Fn(f64, f64) -> bool) {
+    match extreme {
+        Some(known) if other.value == known.value => {
+            known.count += other.count;
+            known.time = known.time.min(other.time);
+        }
+        Some(known) if !is_beyond(other.value, known.value) => {}
+        _ => *extreme = Some(other),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::scan::source::Sizes;
 use crate::scan::{Order, QualitySet, ReadMetrics, ReadView, ScanRequest, ScanSpec, TagSelection};
 use crate::segment::{Columns, NewSegment, Segment, SegmentWriter};
 use crate::status::{Quality, Status};
-use crate::tag::{TagId, TagType};
+use crate::tag::{Tag, TagId, TagSpec, TagType};
 
 /// What an archive holds.
 pub(super) type Model = BTreeMap<(TagId, i64), Cell>;
@@ -98,10 +98,11 @@ impl Archive {
             }
         }
         let view = ReadView {
+            held: None,
             segments: files.into(),
             memtables,
             deletes: Deletes::of(deletes),
-            tags: Arc::new(TagTable::default()),
+            tags: Arc::new(tags(32)),
             manifest: 7,
         };
         Archive { view, model, unflushed, folder }
@@ -111,7 +112,7 @@ impl Archive {
     pub(super) fn expected(&self, request: &ScanRequest) -> Vec<(TagId, i64, Cell)> {
         let all = self.model.iter().filter(|((tag, time), cell)| {
             let selected = match &request.tags {
-                TagSelection::All => true,
+                TagSelection::All | TagSelection::Everything => true,
                 TagSelection::Ids(ids) => ids.contains(tag),
             };
             selected && (request.from..=request.to).contains(time) && request.qualities.contains(cell.status.quality())
@@ -336,4 +337,14 @@ pub(super) fn sizes() -> impl Strategy<Value = Sizes> {
 
 pub(super) fn grains() -> impl Strategy<Value = Grain> {
     (1u64..30, 2u64..40).prop_map(|(rows, rows_of_tag)| Grain { rows, rows_of_tag })
+}
+
+/// A table of so many tags.
+fn tags(count: u32) -> TagTable {
+    let mut table = TagTable::default();
+    for id in 1..=count {
+        let spec = TagSpec::new(format!("tag{id}"), TagType::Float64);
+        table.put(Arc::new(Tag { id: TagId(id), created: 0, spec }));
+    }
+    table
 }

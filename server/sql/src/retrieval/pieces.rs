@@ -148,8 +148,8 @@ impl Piece {
         let rules = question.rules(&tag.spec);
         Work::Processor(match &self.part {
             Part::Plot { start, end, pixels } => return Work::Plot(Plot::new(*start, *end, *pixels)),
-            Part::Starts(grid) => Processor::Points(Points::at_starts(rules, *grid)),
-            Part::Times(times) => Processor::Points(Points::at_times(rules, times.clone())),
+            Part::Starts(grid) => Processor::points(Points::at_starts(rules, *grid)),
+            Part::Times(times) => Processor::points(Points::at_times(rules, times.clone())),
             Part::Intervals(grid) => match question.aggregate() {
                 Some(aggregate) if tag.spec.tag_type != TagType::Text || aggregate.takes_texts() => {
                     Processor::new(aggregate, rules, *grid, span)

@@ -8,6 +8,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
+use tagus_engine::reduction::LeftOut;
 use tagus_engine::retrieval::{Answers, Context, Output};
 use tagus_engine::sample::Rows;
 use tagus_engine::scan::{Histories, HistoryPart, HistoryRequest, QualitySet, ScanRequest, TagSelection};
@@ -171,6 +172,11 @@ impl Work {
                     self.numbers.clear();
                 }
             }
+            Some(HistoryPart::LeftOut(left_out)) => {
+                if let Some(answering) = &mut self.answering {
+                    answering.work.leave_out(&left_out);
+                }
+            }
             Some(HistoryPart::End(_)) => {
                 if let Some(answering) = &mut self.answering {
                     answering.is_complete = true;
@@ -235,6 +241,7 @@ fn request(reading: &Reading, question: &Question, piece: &Piece, tags: Vec<TagI
         },
         values: if lenient { good.with(Quality::Uncertain) } else { good },
         spans: piece.needs_spans(question),
+        left_out: question.aggregate().is_some_and(|aggregate| aggregate.accounts_for_left_out()),
         columns: Columns::TIME | Columns::VALUE | Columns::STATUS | texts,
         tags,
     }
@@ -282,6 +289,12 @@ impl pieces::Work {
         match self {
             pieces::Work::Processor(processor) => processor.feed(samples, at, out, room),
             pieces::Work::Plot(plot) => plot.feed(samples, at, out, room),
+        }
+    }
+
+    fn leave_out(&mut self, left_out: &LeftOut) {
+        if let pieces::Work::Processor(processor) = self {
+            processor.leave_out(left_out);
         }
     }
 

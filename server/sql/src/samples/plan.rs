@@ -158,7 +158,7 @@ fn count(reading: &Reading, scan: &ScanRequest, counted: bool) -> Result<RowCoun
         return Ok(RowCount::Exact { rows: found.rows, first_time: found.first_time, last_time: found.last_time });
     }
     let tags = match &scan.tags {
-        TagSelection::All => reading.tags.len(),
+        TagSelection::All | TagSelection::Everything => reading.tags.len(),
         TagSelection::Ids(ids) => ids.len(),
     };
     Ok(RowCount::Guessed(tags.saturating_mul(ROWS_A_TAG_GUESSED)))
@@ -171,7 +171,7 @@ fn count_in_directories(reading: &Reading, scan: &ScanRequest) -> Result<Option<
         return Ok(None);
     }
     let ids: Vec<TagId> = match &scan.tags {
-        TagSelection::All => reading.tags.iter().map(|tag| tag.id).collect(),
+        TagSelection::All | TagSelection::Everything => reading.tags.iter().map(|tag| tag.id).collect(),
         TagSelection::Ids(ids) => ids.clone(),
     };
     let metrics = Arc::<ReadMetrics>::default();
@@ -199,7 +199,7 @@ fn cuts_segments(reading: &Reading, scan: &ScanRequest) -> bool {
     reading.engine.segments().iter().any(|meta| {
         let tags = meta.first_tag..=meta.last_tag;
         let asked = match &scan.tags {
-            TagSelection::All => true,
+            TagSelection::All | TagSelection::Everything => true,
             TagSelection::Ids(ids) => ids.iter().any(|id| tags.contains(id)),
         };
         let meets = meta.first_time <= scan.to && meta.last_time >= scan.from;
@@ -221,13 +221,13 @@ fn sorted(selection: &TagSelection, tags: &TagTable) -> Sorted {
             if by_name { Sorted::ByName } else { Sorted::ById }
         }
         // Samples of tags that are created from now on may come too, under any name.
-        TagSelection::All => Sorted::ById,
+        TagSelection::All | TagSelection::Everything => Sorted::ById,
     }
 }
 
 fn shown(selection: &TagSelection, tags: &TagTable) -> String {
     match selection {
-        TagSelection::All => "all".to_owned(),
+        TagSelection::All | TagSelection::Everything => "all".to_owned(),
         TagSelection::Ids(ids) => {
             let names = ids.iter().take(NAMES_SHOWN_MAX).filter_map(|id| tags.get(*id));
             let names: Vec<&str> = names.map(|tag| tag.spec.name.as_str()).collect();

@@ -136,7 +136,7 @@ impl Fetch {
 fn selected<'a>(selection: &TagSelection, tags: &'a TagTable) -> Vec<(TagId, &'a str)> {
     let named = |tag: &'a Arc<Tag>| (tag.id, tag.spec.name.as_str());
     match selection {
-        TagSelection::All => tags.iter().map(named).collect(),
+        TagSelection::All | TagSelection::Everything => tags.iter().map(named).collect(),
         TagSelection::Ids(ids) => ids.iter().filter_map(|id| tags.get(*id)).map(named).collect(),
     }
 }

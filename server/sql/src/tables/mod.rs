@@ -62,6 +62,7 @@ fn tags_schema() -> SchemaRef {
             Field::new("states", DataType::Utf8, true),
             Field::new("future", DataType::Boolean, false),
             Field::new("created", time_type(), false),
+            Field::new("reduction", DataType::Utf8, true),
         ]))
     });
     Arc::clone(&SCHEMA)
@@ -116,7 +117,7 @@ impl TableProvider for ListingTable {
         let reading = Reading::of(state.config())?;
         let filter = filters.iter().cloned().reduce(Expr::and);
         let tags = match reading.select(filter.as_ref())? {
-            TagSelection::All => None,
+            TagSelection::All | TagSelection::Everything => None,
             TagSelection::Ids(ids) => Some(ids),
         };
         let plan = ListingPlan {

@@ -141,6 +141,10 @@ fn tags_column(tags: &[Arc<Tag>], column: usize) -> Result<ArrayRef> {
             let created = TimestampNanosecondArray::from_iter_values(tags.iter().map(|tag| tag.created));
             Arc::new(created.with_timezone(ZONE))
         }
+        10 => {
+            let reduction = specs.map(|spec| spec.reduction.map(|reduction| reduction.to_string()));
+            Arc::new(reduction.collect::<StringArray>())
+        }
         other => return Err(DataFusionError::Internal(format!("tags has no column {other}"))),
     })
 }

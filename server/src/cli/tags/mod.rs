@@ -102,6 +102,7 @@ fn update(name: String, metadata: Metadata) -> v1::UpdateTagRequest {
         high,
         states: states.map(|states| v1::States { states: declare::states(&states.0) }),
         future,
+        reduction: None,
     }
 }
 

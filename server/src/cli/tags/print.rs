@@ -28,6 +28,7 @@ pub fn schema() -> SchemaRef {
         text("states"),
         Field::new("future", DataType::Boolean, false),
         Field::new("created", created, false),
+        text("reduction"),
     ]))
 }
 
@@ -53,6 +54,7 @@ pub fn batch(tags: &[v1::Tag]) -> Result<RecordBatch> {
         text(states_text),
         Arc::new(future),
         Arc::new(created),
+        text(|tag| tag.reduction.clone()),
     ];
     RecordBatch::try_new(schema(), columns)
         .map_err(|e| Failure::new("printing tags", e, "use a server and a client of the same version"))
