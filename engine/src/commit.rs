@@ -147,7 +147,7 @@ impl Shared {
         let reduced = self.reduced_tags(&delete);
         // What was left out goes with what was not.
         for tag in &reduced {
-            let first = Field::Length.of(*tag);
+            let first = Field::Count.of(*tag);
             delete.tags.push(first, TagId(first.0 + TagId::FIELDS - 1));
         }
         let delete = Arc::new(delete);

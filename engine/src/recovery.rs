@@ -79,10 +79,13 @@ fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shar
 fn reducers(base: &ManifestState) -> Vec<(TagId, Reducer)> {
     let reducer = |tag: &Arc<Tag>| {
         let (settings, is_float) = reduction_of(tag)?;
-        Some((tag.id, match base.reducers.get(&tag.id) {
-            Some(state) => Reducer::resume(settings, is_float, state),
-            None => Reducer::new(settings, is_float),
-        }))
+        Some((
+            tag.id,
+            match base.reducers.get(&tag.id) {
+                Some(state) => Reducer::resume(settings, is_float, state),
+                None => Reducer::new(settings, is_float),
+            },
+        ))
     };
     base.tags.iter().filter_map(reducer).collect()
 }

@@ -69,7 +69,14 @@ impl Plant {
             let twin = TagSpec { reduction: None, ..twin(&spec) };
             plant.engine().create_tags(vec![spec.clone(), twin]).unwrap();
             let time = START + i64::try_from(plant.below(100)).unwrap() * SECOND;
-            plant.tags.push(Tag { reducer: reducer(&spec), spec, stays: BTreeMap::new(), twin: BTreeSet::new(), time, level: 0 });
+            plant.tags.push(Tag {
+                reducer: reducer(&spec),
+                spec,
+                stays: BTreeMap::new(),
+                twin: BTreeSet::new(),
+                time,
+                level: 0,
+            });
         }
         plant
     }
@@ -279,7 +286,11 @@ impl Plant {
             let end = last.div_euclid(MINUTE) * MINUTE + self.below(3).cast_signed() * MINUTE;
             let rules = Rules {
                 treat_uncertain_as_bad: self.below(2) == 0,
-                stepped: if self.below(4) == 0 { self.below(2) == 0 } else { self.tags[number].spec.interpolation == Interpolation::Step },
+                stepped: if self.below(4) == 0 {
+                    self.below(2) == 0
+                } else {
+                    self.tags[number].spec.interpolation == Interpolation::Step
+                },
                 ..Rules::default()
             };
             let grid = Grid::new(start, end, (minutes * MINUTE).unsigned_abs());
@@ -298,7 +309,10 @@ impl Plant {
                 );
                 compared += 1;
                 let is_near = match (reduced.values[i], whole.values[i]) {
-                    (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1e-3 * self.tags[number].level.unsigned_abs().max(100) as f64),
+                    (Some(a), Some(b)) => {
+                        (a - b).abs()
+                            <= 1e-9 * b.abs().max(1e-3 * self.tags[number].level.unsigned_abs().max(100) as f64)
+                    }
                     (a, b) => a == b,
                 };
                 // What a bound at the start of a minute was is not told: whether it was computed.

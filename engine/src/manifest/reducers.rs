@@ -3,15 +3,21 @@
 use super::codec::{decode_row, encode_row, list};
 use crate::format::{DecodeError, Decoder, Encoder};
 use crate::limits;
-use crate::reduction::{Event, Extreme, Gap, Held, MINUTE, ReducerState, Start, Summary, minute_of};
+use crate::reduction::{Event, Extreme, Gap, Held, MINUTE, Minutes, ReducerState, Start, Summary, minute_of};
 use crate::status::Status;
 
 /// What the shortest summary takes.
-const SUMMARY_BYTES_MIN: usize = 46;
+const SUMMARY_BYTES_MIN: usize = 72;
 
 pub fn encode_reducer(out: &mut Encoder, state: &ReducerState) {
-    let ReducerState { kept, held, door, newest_passed, owed } = state;
+    let ReducerState { kept, held, minutes, door, newest_passed, owed } = state;
     encode_row(out, kept);
+    for summary in [minutes.open, minutes.ahead] {
+        out.bool(summary.is_some());
+        if let Some(summary) = &summary {
+            encode_summary(out, summary);
+        }
+    }
     out.f64(door.0);
     out.f64(door.1);
     out.bool(*newest_passed);
@@ -28,11 +34,13 @@ pub fn encode_reducer(out: &mut Encoder, state: &ReducerState) {
 
 pub fn decode_reducer(input: &mut Decoder<'_>) -> Result<ReducerState, DecodeError> {
     let kept = decode_row(input)?;
+    let mut summary = || Ok(if input.bool()? { Some(decode_summary(input)?) } else { None });
+    let minutes = Minutes { open: summary()?, ahead: summary()? };
     let door = (input.f64()?, input.f64()?);
     let (newest_passed, owed) = (input.bool()?, input.u8()?);
     let mut held = Vec::new();
     let mut before = kept.time;
-    for _ in 0..input.count(14)? {
+    for _ in 0..input.count(15)? {
         let row = decode_row(input)?;
         if held.len() == 2 || row.time <= before {
             return Err(input.error("samples that are not decided on are too many, or do not ascend"));
@@ -44,7 +52,7 @@ pub fn decode_reducer(input: &mut Decoder<'_>) -> Result<ReducerState, DecodeErr
     if owed > 2 {
         return Err(input.error(format!("{owed} samples are still to be counted as left out")));
     }
-    Ok(ReducerState { kept, held, door, newest_passed, owed })
+    Ok(ReducerState { kept, held, minutes, door, newest_passed, owed })
 }
 
 fn encode_gap(out: &mut Encoder, gap: &Gap) {
@@ -80,6 +88,8 @@ fn encode_summary(out: &mut Encoder, summary: &Summary) {
     out.i64(summary.from);
     out.varint(summary.to.abs_diff(summary.from));
     out.u32(summary.status.0);
+    out.varint(summary.kept);
+    out.f64(summary.kept_sum);
     out.varint(summary.count);
     for sum in [summary.sum, summary.squares, summary.sloped, summary.stepped] {
         out.f64(sum);
@@ -103,6 +113,8 @@ fn encode_summary(out: &mut Encoder, summary: &Summary) {
             out.f64(held);
         }
     }
+    out.bool(summary.end.is_some());
+    out.f64(summary.end.unwrap_or(0.0));
 }
 
 fn decode_summary(input: &mut Decoder<'_>) -> Result<Summary, DecodeError> {
@@ -111,7 +123,8 @@ fn decode_summary(input: &mut Decoder<'_>) -> Result<Summary, DecodeError> {
     let to = i64::try_from(length).ok().and_then(|length| from.checked_add(length));
     let to = to.filter(|to| *to <= minute_of(from).saturating_add(MINUTE));
     let to = to.ok_or_else(|| input.error("a summary is longer than its minute"))?;
-    let (status, count) = (Status(input.u32()?), input.varint()?);
+    let status = Status(input.u32()?);
+    let (kept, kept_sum, count) = (input.varint()?, input.f64()?, input.varint()?);
     let (sum, squares, sloped, stepped) = (input.f64()?, input.f64()?, input.f64()?, input.f64()?);
     let mut extreme = || -> Result<Option<Extreme>, DecodeError> {
         if !input.bool()? {
@@ -125,5 +138,7 @@ fn decode_summary(input: &mut Decoder<'_>) -> Result<Summary, DecodeError> {
         2 => Start::Between { line: input.f64()?, held: input.f64()? },
         other => return Err(input.error(format!("no summary begins with {other}"))),
     };
-    Ok(Summary { from, to, status, count, sum, squares, sloped, stepped, least, greatest, start, end: None })
+    let is_ended = input.bool()?;
+    let end = Some(input.f64()?).filter(|_| is_ended);
+    Ok(Summary { from, to, status, kept, kept_sum, count, sum, squares, sloped, stepped, least, greatest, start, end })
 }

@@ -9,11 +9,11 @@ use crate::tag::TagId;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Field {
-    /// How long the stretch is, in seconds.
-    Length = 0,
-    /// Samples that were left out.
-    Count = 1,
-    /// The sum of their values.
+    /// Samples that were left out; always there.
+    Count = 0,
+    /// How long the stretch is, in seconds; none where it ends with its minute.
+    Length = 1,
+    /// The sum of the values that were left out.
     Sum = 2,
     /// The sum of the squares of their distances from their mean; none where 0.
     Squares = 3,
@@ -21,7 +21,7 @@ pub enum Field {
     Sloped = 4,
     /// The area where values hold.
     Stepped = 5,
-    /// The least value.
+    /// The least value; none where only one was left out.
     Least = 6,
     /// When it first was, in seconds from the beginning.
     LeastAt = 7,
@@ -41,13 +41,17 @@ pub enum Field {
     Held = 14,
     /// The value of the sample that stays at the end; none where none does.
     End = 15,
+    /// Samples that stay; none where there are none.
+    Kept = 16,
+    /// The sum of their values.
+    KeptSum = 17,
     /// 1 at the start of a minute in part of which samples were deleted.
-    Inexact = 16,
+    Inexact = 18,
 }
 
-const FIELDS: [Field; 17] = [
-    Field::Length,
+const FIELDS: [Field; 19] = [
     Field::Count,
+    Field::Length,
     Field::Sum,
     Field::Squares,
     Field::Sloped,
@@ -62,6 +66,8 @@ const FIELDS: [Field; 17] = [
     Field::Line,
     Field::Held,
     Field::End,
+    Field::Kept,
+    Field::KeptSum,
     Field::Inexact,
 ];
 
@@ -95,12 +101,12 @@ impl Field {
 impl Summary {
     /// Its numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (Field, f64)> {
-        let is_bad = self.status.is_bad();
-        let unless_bad = move |value: f64| (!is_bad).then_some(value);
+        let unless_bad = |value: f64| (!self.status.is_bad()).then_some(value);
         let at = |extreme: &Extreme| seconds(extreme.time - self.from);
         let often = |extreme: &Extreme| Some(extreme.count as f64).filter(|_| extreme.count > 1);
-        let least = self.least.filter(|_| !is_bad);
-        let greatest = self.greatest.filter(|g| !is_bad && self.least.is_none_or(|least| least.value != g.value));
+        let least = self.least.filter(|_| !self.status.is_bad());
+        let is_other = |greatest: &Extreme| least.is_some_and(|least| least.value != greatest.value);
+        let greatest = self.greatest.filter(is_other);
         let (start, line, held) = match self.start {
             Start::Sample(value) => (Some(value), None, None),
             Start::Between { line, held } => {
@@ -108,26 +114,43 @@ impl Summary {
             }
         };
         [
-            (Field::Length, Some(seconds(self.to - self.from))),
             (Field::Count, Some(self.count as f64)),
-            (Field::Sum, unless_bad(self.sum)),
-            (Field::Squares, unless_bad(self.squares).filter(|squares| *squares != 0.0)),
-            (Field::Sloped, unless_bad(self.sloped)),
-            (Field::Stepped, unless_bad(self.stepped)),
-            (Field::Least, least.map(|extreme| extreme.value)),
+            (Field::Length, Some(seconds(self.to - self.from)).filter(|_| self.to != self.minute_end())),
+            (Field::Sum, unless_bad(rounded(self.sum)).filter(|_| self.count > 0)),
+            (Field::Squares, unless_bad(coarse(self.squares)).filter(|squares| *squares != 0.0)),
+            (Field::Sloped, unless_bad(rounded(self.sloped))),
+            (Field::Stepped, unless_bad(rounded(self.stepped))),
+            (Field::Least, least.map(|extreme| extreme.value).filter(|_| self.count > 1)),
             (Field::LeastAt, least.as_ref().map(at)),
             (Field::LeastCount, least.as_ref().and_then(often)),
             (Field::Greatest, greatest.map(|extreme| extreme.value)),
             (Field::GreatestAt, greatest.as_ref().map(at)),
             (Field::GreatestCount, greatest.as_ref().and_then(often)),
             (Field::Start, start),
-            (Field::Line, line),
+            (Field::Line, line.map(rounded)),
             (Field::Held, held),
             (Field::End, self.end),
+            (Field::Kept, Some(self.kept as f64).filter(|_| self.kept > 0)),
+            (Field::KeptSum, unless_bad(rounded(self.kept_sum)).filter(|_| self.kept > 0)),
         ]
         .into_iter()
         .filter_map(|(field, value)| value.filter(|value| value.is_finite()).map(|value| (field, value)))
     }
+
+    /// Whether so many samples with this sum are those that stay.
+    pub(crate) fn has_kept(&self, kept: u64, kept_sum: f64) -> bool {
+        self.kept == kept && (self.status.is_bad() || rounded(self.kept_sum) == rounded(kept_sum))
+    }
+}
+
+/// Rounded to 13 digits: sums of decimals are decimals again, and areas take less room.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.12e}").parse().unwrap_or(value)
+}
+
+/// Rounded to 11 digits.
+fn coarse(value: f64) -> f64 {
+    format!("{value:.10e}").parse().unwrap_or(value)
 }
 
 impl LeftOut {
@@ -138,9 +161,9 @@ impl LeftOut {
             let (time, Some(bits)) = (rows.times[i], rows.value(i)) else { continue };
             let value = f64::from_bits(bits);
             match field {
-                Field::Length => {
+                Field::Count => {
                     let mut summary = Summary::new(time, rows.status(i), Start::Between { line: 0.0, held: 0.0 });
-                    summary.to = time.saturating_add(nanoseconds(value));
+                    (summary.to, summary.count) = (summary.minute_end(), count(value));
                     self.summaries.push(summary);
                 }
                 Field::Inexact => self.inexact.push(time),
@@ -162,11 +185,10 @@ impl LeftOut {
 
 impl Summary {
     fn set(&mut self, field: Field, value: f64) {
-        let count = |value: f64| value as u64;
         let from = self.from;
         let time = from.saturating_add(nanoseconds(value));
         match field {
-            Field::Count => self.count = count(value),
+            Field::Length => self.to = time,
             Field::Sum => self.sum = value,
             Field::Squares => self.squares = value,
             Field::Sloped => self.sloped = value,
@@ -177,6 +199,9 @@ impl Summary {
                 self.greatest = self.least;
             }
             Field::LeastAt => {
+                if self.least.is_none() {
+                    self.set(Field::Least, self.sum);
+                }
                 for extreme in [&mut self.least, &mut self.greatest].into_iter().flatten() {
                     extreme.time = time;
                 }
@@ -205,7 +230,9 @@ impl Summary {
                 }
             }
             Field::End => self.end = Some(value),
-            Field::Length | Field::Inexact => {}
+            Field::Kept => self.kept = count(value),
+            Field::KeptSum => self.kept_sum = value,
+            Field::Count | Field::Inexact => {}
         }
     }
 }
@@ -216,6 +243,11 @@ pub(crate) fn cut_minutes(from: i64, to: i64) -> impl Iterator<Item = i64> {
     let last = Some(minute_of(to)).filter(|minute| to.saturating_sub(*minute) != MINUTE - 1);
     let last = last.filter(|last| first != Some(*last));
     first.into_iter().chain(last)
+}
+
+/// A count as it was stored.
+fn count(value: f64) -> u64 {
+    value as u64
 }
 
 fn seconds(nanoseconds: i64) -> f64 {
@@ -238,27 +270,35 @@ mod tests {
         summary.to = 4 * MINUTE;
         (summary.count, summary.sum, summary.squares) = (9, 4.25, 0.1);
         (summary.sloped, summary.stepped) = (0.3, -7.0);
-        (summary.least, summary.greatest) = (extreme(-1.0, 3 * MINUTE + 1_000_000_006, 2), extreme(2.0, 4 * MINUTE - 1, 1));
+        (summary.kept, summary.kept_sum, summary.end) = (2, 0.5, None);
+        (summary.least, summary.greatest) =
+            (extreme(-1.0, 3 * MINUTE + 1_000_000_005, 2), extreme(2.0, 4 * MINUTE - 1, 1));
+        // A single value that was left out.
         let between = Summary {
             from: 4 * MINUTE,
-            to: 5 * MINUTE,
+            to: 4 * MINUTE + 7,
+            count: 1,
+            squares: 0.0,
             start: Start::Between { line: 0.5, held: 0.75 },
             end: Some(1.0),
-            greatest: summary.least,
+            least: extreme(4.25, 4 * MINUTE, 1),
+            greatest: extreme(4.25, 4 * MINUTE, 1),
             ..summary
         };
         let constant = Summary {
             from: 5 * MINUTE,
-            to: 5 * MINUTE + 1,
+            to: 6 * MINUTE,
             squares: 0.0,
             start: Start::Between { line: 0.5, held: 0.5 },
-            least: extreme(0.5, 5 * MINUTE, 1),
-            greatest: extreme(0.5, 5 * MINUTE, 1),
+            least: extreme(0.5, 5 * MINUTE, 9),
+            greatest: extreme(0.5, 5 * MINUTE, 9),
+            kept: 0,
+            kept_sum: 0.0,
             ..summary
         };
-        // The least of the second one was before it; times do not matter here.
-        let between = Summary { least: extreme(-1.0, 4 * MINUTE, 2), greatest: extreme(-1.0, 4 * MINUTE, 2), ..between };
-        let all = [summary, between, constant];
+        let empty =
+            Summary { from: 6 * MINUTE, to: 7 * MINUTE, count: 0, sum: 0.0, least: None, greatest: None, ..constant };
+        let all = [summary, between, constant, empty];
         let mut series: std::collections::BTreeMap<TagId, Rows> = std::collections::BTreeMap::new();
         for summary in &all {
             for (field, value) in summary.numbers() {
@@ -272,6 +312,7 @@ mod tests {
         assert!(series.keys().all(|id| id.is_summary() && id.owner() == TagId(7)));
         read.end_with(5 * MINUTE, [&summary].into_iter());
         assert_eq!(read.summaries, [summary, between, summary]);
+        assert!(summary.has_kept(2, 0.1 + 0.4) && !summary.has_kept(1, 0.5) && !summary.has_kept(2, 0.500001));
     }
 
     #[test]

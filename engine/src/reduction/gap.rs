@@ -49,9 +49,6 @@ impl Gap {
         if self.open.from < end.time {
             self.done.push(self.open);
         }
-        if let Some(last) = self.done.last_mut() {
-            last.end = Some(end.number());
-        }
         self.done
     }
 

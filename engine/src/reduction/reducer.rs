@@ -5,6 +5,7 @@
 //! 3. The newest sample is held, or has been kept.
 
 use super::gap::Gap;
+use super::minutes::Minutes;
 use super::summary::Summary;
 use super::{Compression, Event, Exception, Settings};
 use crate::sample::{Cell, Row};
@@ -19,6 +20,8 @@ pub struct Reducer {
     /// The last sample that stays; none before the first.
     kept: Option<Row>,
     held: Vec<Held>,
+    /// Up to the sample that stays, or to the last minute of the gap after it that is over.
+    minutes: Minutes,
     /// Samples that were left out and are still to be counted so.
     owed: u8,
 }
@@ -39,6 +42,8 @@ pub struct ReducerState {
     pub kept: Row,
     /// Those after it that are not decided on.
     pub held: Vec<Held>,
+    /// What is known of the minute that is not over.
+    pub minutes: Minutes,
     /// The least and the greatest slope of the lines that pass.
     pub door: (f64, f64),
     /// Whether the newest sample was an exception.
@@ -79,21 +84,24 @@ impl Reducer {
             compression: settings.compression.map(Compression::new),
             kept: None,
             held: Vec::new(),
+            minutes: Minutes::default(),
             owed: 0,
         }
     }
 
     /// One that goes on where another was.
     pub fn resume(settings: Settings, is_float: bool, state: &ReducerState) -> Reducer {
-        let ReducerState { kept, held, door, newest_passed, owed } = state.clone();
-        let mut reducer = Reducer { owed, ..Reducer::new(settings, is_float) };
-        let events: Vec<Event> = [&kept].into_iter().chain(held.iter().map(|h| &h.row)).map(|r| reducer.event(r)).collect();
+        let ReducerState { kept, held, minutes, door, newest_passed, owed } = state.clone();
+        let mut reducer = Reducer { minutes, owed, ..Reducer::new(settings, is_float) };
+        let events: Vec<Event> =
+            [&kept].into_iter().chain(held.iter().map(|h| &h.row)).map(|r| reducer.event(r)).collect();
         let last = events.len() - 1;
         if let Some(exception) = &mut reducer.exception {
             exception.resume(events[if newest_passed { last } else { last.saturating_sub(1) }], events[last]);
         }
         if let Some(compression) = &mut reducer.compression {
-            let passed = if newest_passed || reducer.settings.exception.is_none() { last } else { last.saturating_sub(1) };
+            let passed =
+                if newest_passed || reducer.settings.exception.is_none() { last } else { last.saturating_sub(1) };
             compression.resume(events[0], (passed > 0).then(|| events[1]), door);
         }
         (reducer.kept, reducer.held) = (Some(kept), held);
@@ -105,6 +113,7 @@ impl Reducer {
         Some(ReducerState {
             kept: self.kept.clone()?,
             held: self.held.clone(),
+            minutes: self.minutes,
             door: self.compression.as_ref().map_or((f64::NEG_INFINITY, f64::INFINITY), Compression::door),
             newest_passed: self.exception.as_ref().is_none_or(|exception| exception.held().is_none()),
             owed: self.owed,
@@ -135,16 +144,17 @@ impl Reducer {
     pub fn tail(&self) -> Option<Tail> {
         let kept = self.kept.as_ref()?;
         let mut summaries = Vec::new();
+        let mut minutes = self.minutes;
+        let mut before = self.event(kept);
         for held in &self.held {
-            if let Some(gap) = &held.gap {
-                summaries.extend(Gap::clone(gap).close(&self.event(&held.row)));
-            }
+            let event = self.event(&held.row);
+            step(&mut minutes, &before, &event, held.gap.as_deref().cloned(), &mut summaries);
+            before = event;
         }
+        minutes.end(&mut summaries);
         let newest = self.newest()?.time;
         let rows: Vec<Row> = self.held().cloned().collect();
-        // Where the first gap is empty nothing is settled behind the sample that stays.
-        let open = self.held.first().and_then(|held| held.gap.as_ref());
-        let from = open.map_or(kept.time, |gap| gap.done.first().unwrap_or(&gap.open).from);
+        let from = self.minutes.open.map_or(kept.time, |open| open.from);
         Some(Tail { rows, newest, from, summaries })
     }
 
@@ -192,6 +202,7 @@ impl Reducer {
         while !self.held.is_empty() {
             self.keep_first(decided);
         }
+        self.minutes.end(&mut decided.summaries);
         *self = Reducer { owed: self.owed, ..Reducer::new(self.settings, self.is_float) };
     }
 
@@ -214,8 +225,9 @@ impl Reducer {
 
     fn keep_first(&mut self, decided: &mut Decided) {
         let Held { row, gap } = self.held.remove(0);
-        if let Some(gap) = gap {
-            decided.summaries.extend(gap.close(&self.event(&row)));
+        if let Some(kept) = &self.kept {
+            let (from, to) = (self.event(kept), self.event(&row));
+            step(&mut self.minutes, &from, &to, gap.map(|gap| *gap), &mut decided.summaries);
         }
         decided.kept.push(row.clone());
         self.kept = Some(row);
@@ -243,8 +255,9 @@ impl Reducer {
 
     /// Minutes right after the sample that stays are settled once they have ended.
     fn settle(&mut self, decided: &mut Decided) {
-        if let Some(gap) = self.held.first_mut().and_then(|held| held.gap.as_mut()) {
-            decided.summaries.append(&mut gap.done);
+        let Reducer { held, minutes, .. } = self;
+        if let Some(gap) = held.first_mut().and_then(|held| held.gap.as_mut()) {
+            gap.done.drain(..).for_each(|part| minutes.gap(part, &mut decided.summaries));
         }
     }
 
@@ -258,6 +271,13 @@ impl Reducer {
     fn event(&self, row: &Row) -> Event {
         Event { time: row.time, value: number(&row.cell, self.is_float), status: row.cell.status }
     }
+}
+
+/// Tells minutes of a sample that stays, after the one that stays before and what was left out between.
+fn step(minutes: &mut Minutes, from: &Event, to: &Event, gap: Option<Gap>, out: &mut Vec<Summary>) {
+    let Some(gap) = gap else { return minutes.go_on(from, to, out) };
+    gap.close(to).into_iter().for_each(|part| minutes.gap(part, out));
+    minutes.keep(to);
 }
 
 /// The value of a sample as a number.

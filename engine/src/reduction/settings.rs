@@ -89,7 +89,7 @@ impl Reduction {
     /// case; `off` for none. A filter without its deviation is left out.
     pub fn parse(text: &str) -> Result<Reduction> {
         let wrong = |why: String| {
-            let what = format!("the reduction {}", quoted(text));
+            let what = format!("reading the reduction {} failed", quoted(text));
             Err(Error::invalid(what, why, "write it as ExcDev=0.5,ExcMax=10m,CompDev=1%,CompMax=8h, or off"))
         };
         if text.trim().eq_ignore_ascii_case("off") {
@@ -209,7 +209,7 @@ impl Deviation {
 }
 
 fn refused(tag: &TagSpec, why: String, advice: &str) -> Error {
-    Error::invalid(format!("the reduction of tag {}", quoted(&tag.name)), why, advice)
+    Error::invalid(format!("reducing tag {} failed", quoted(&tag.name)), why, advice)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! Summaries: what samples that were left out say together of a minute, or of the part of it that lies
-//! between two samples that stay.
+//! Summaries: what samples that were left out say together of a minute.
 //!
-//! 1. A summary lies within one minute of UTC. Together, those between two samples that stay tile the
-//!    time from one to the other.
-//! 2. Its areas are those under all samples that came, also towards the samples that stay.
+//! 1. A summary lies within one minute of UTC. It begins and ends with samples that stay, or with the
+//!    minute where something was left out on both sides of that: another one goes on there.
+//! 2. Its areas are those under all samples that came, also those that stay.
 
 use super::Event;
 use crate::status::Status;
@@ -16,15 +15,19 @@ pub fn minute_of(time: i64) -> i64 {
     time.div_euclid(MINUTE).saturating_mul(MINUTE)
 }
 
-/// What was left out in a stretch of time.
+/// What was left out in a stretch of time, and which samples stay in it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Summary {
     /// Where the stretch begins.
     pub from: i64,
     /// Where it ends, not included.
     pub to: i64,
-    /// The status of all samples in it, and of those that stay at its ends.
+    /// The status of all samples in it.
     pub status: Status,
+    /// Samples that stay, one at its end included.
+    pub kept: u64,
+    /// The sum of their values, in their order.
+    pub kept_sum: f64,
     /// Samples that were left out.
     pub count: u64,
     /// The sum of their values.
@@ -77,6 +80,8 @@ impl Summary {
             from,
             to: from,
             status,
+            kept: 0,
+            kept_sum: 0.0,
             count: 0,
             sum: 0.0,
             squares: 0.0,
@@ -99,7 +104,14 @@ impl Summary {
         let seconds = to.abs_diff(self.to) as f64 / 1e9;
         self.sloped += seconds * (line(a, b, self.to) / 2.0 + line(a, b, to) / 2.0);
         self.stepped += seconds * a.number();
-        self.to = to;
+        (self.to, self.end) = (to, None);
+    }
+
+    /// Takes in a sample that stays, at its end.
+    pub(super) fn keep(&mut self, event: &Event) {
+        self.kept += 1;
+        self.kept_sum += event.number();
+        self.end = Some(event.number());
     }
 
     /// Takes in a sample at its end.
@@ -119,8 +131,7 @@ impl Summary {
 
     /// Takes in the summary that begins where this one ends.
     pub(super) fn join(&mut self, next: &Summary) {
-        self.to = next.to;
-        self.end = next.end;
+        (self.to, self.end) = (next.to, next.end);
         self.sloped += next.sloped;
         self.stepped += next.stepped;
         self.join_sums(next.count, next.sum, next.squares);
@@ -142,7 +153,9 @@ impl Summary {
 
 fn nearer(known: Option<Extreme>, new: Option<Extreme>, is_beyond: impl Fn(f64, f64) -> bool) -> Option<Extreme> {
     match (known, new) {
-        (Some(known), Some(new)) if known.value == new.value => Some(Extreme { count: known.count + new.count, ..known }),
+        (Some(known), Some(new)) if known.value == new.value => {
+            Some(Extreme { count: known.count + new.count, ..known })
+        }
         (Some(known), Some(new)) if !is_beyond(new.value, known.value) => Some(known),
         (known, new) => new.or(known),
     }

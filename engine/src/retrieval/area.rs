@@ -42,7 +42,17 @@ impl Area {
     pub fn new(aggregate: Aggregate, rules: Rules, grid: Grid, span: Span) -> Area {
         let is_total = aggregate == Aggregate::Total;
         let open = (!grid.is_empty()).then(|| grid.interval(0));
-        Area { rules, grid, span, is_total, index: 0, open, gap: Gap::default(), sum: Sum::default(), parts: Parts::default() }
+        Area {
+            rules,
+            grid,
+            span,
+            is_total,
+            index: 0,
+            open,
+            gap: Gap::default(),
+            sum: Sum::default(),
+            parts: Parts::default(),
+        }
     }
 
     /// Takes what was left out before the sample that comes next.
@@ -117,7 +127,9 @@ impl Area {
         let mut is_exact = true;
         for part in self.parts.take_until(interval) {
             is_exact &= !part.spoils(interval, &self.grid, false);
-            if let Some(added) = part.added.filter(|_| part.is_within(interval) && self.rules.is_value(part.summary.status)) {
+            if let Some(added) =
+                part.added.filter(|_| part.is_within(interval) && self.rules.is_value(part.summary.status))
+            {
                 self.sum.area += added.sloped;
             }
         }

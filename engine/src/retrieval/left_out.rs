@@ -1,10 +1,11 @@
 //! What reduction has left out, on its way into machines that account for it.
 //!
-//! 1. A summary counts where the samples that stay around it are those that it was made between: a
-//!    sample that came late, a value that was replaced or a sample that was deleted since make its
-//!    stretch of time inexact, and those beside it.
-//! 2. What a summary adds to an area is the difference from the line, or the step, between the samples
+//! 1. A summary counts where the samples that stay in it are those that it was made with: a sample that
+//!    came late, a value that was replaced or a sample that was deleted since make its stretch of time
+//!    inexact, and those that lines lead to from there.
+//! 2. What a summary adds to an area is the difference from the lines, or the steps, between the samples
 //!    that stay.
+//! 3. A sample goes on to a machine once it is known what was left out before it and at it.
 
 use std::collections::VecDeque;
 
@@ -14,19 +15,45 @@ use super::sample::{Sample, Samples};
 use crate::reduction::{LeftOut, MINUTE, Start, Summary, minute_of};
 use crate::status::Status;
 
-/// Summaries that wait for the samples around them.
+/// Samples and summaries that wait for each other.
 #[derive(Default)]
 pub struct Waiting {
-    left_out: VecDeque<(Summary, bool)>,
-    /// The last sample.
-    last: Option<Sample>,
+    times: Vec<i64>,
+    values: Vec<f64>,
+    statuses: Vec<u32>,
+    /// So many of the samples have gone on.
+    fed: usize,
+    /// So many may.
+    ready: usize,
+    left_out: VecDeque<Told>,
+    /// How the last summary that was judged leads on.
+    before: Before,
+}
+
+/// A summary, as far as it is known what it adds.
+struct Told {
+    summary: Summary,
+    /// Whether part of its minute was deleted.
+    is_cut: bool,
+    /// Known once a sample at its end or after it is.
+    added: Option<Option<Added>>,
+}
+
+/// What is known of the end of a summary.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    to: i64,
+    /// Whether lines that lead out of it are those of the samples that came.
+    is_led_to: bool,
+    /// Whether another one goes on there.
+    is_open: bool,
 }
 
 /// A stretch of time in which samples were left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     pub summary: Summary,
-    /// What it adds to areas; none where it was not made between the samples around it.
+    /// What it adds to areas; none where it was not made with the samples that stay.
     pub added: Option<Added>,
     /// Whether that is so of those beside it, too: lines lead from one to the other.
     pub is_exact: bool,
@@ -44,80 +71,124 @@ impl Waiting {
     pub fn take(&mut self, left_out: &LeftOut) {
         let LeftOut { summaries, inexact } = left_out;
         let is_cut = |summary: &Summary| inexact.binary_search(&minute_of(summary.from)).is_ok();
-        let mut all: Vec<(Summary, bool)> = summaries.iter().map(|summary| (*summary, is_cut(summary))).collect();
+        let told = |summary: Summary, is_cut: bool| Told { summary, is_cut, added: None };
+        let mut all: Vec<Told> = summaries.iter().map(|summary| told(*summary, is_cut(summary))).collect();
         // A minute in which samples were deleted is not exact, whether any is known to have been left out.
-        all.extend(inexact.iter().map(|minute| (unknown(*minute, minute.saturating_add(MINUTE)), true)));
-        all.sort_by_key(|(summary, _)| summary.from);
+        all.extend(inexact.iter().map(|minute| told(unknown(*minute, minute.saturating_add(MINUTE)), true)));
+        all.sort_by_key(|told| told.summary.from);
         self.left_out.extend(all);
     }
 
-    /// How many samples from `at` on come before anything was left out that is not told of yet.
-    pub fn reach(&self, samples: Samples<'_>, at: usize) -> usize {
-        match self.left_out.front() {
-            Some((next, _)) => at + samples.times[at..].partition_point(|time| *time <= next.from),
-            None => samples.len(),
-        }
+    /// Takes samples, after what was left out before them and between them.
+    pub fn hold(&mut self, samples: Samples<'_>) {
+        // The last one that went on is where lines come from.
+        let gone = self.fed.saturating_sub(1);
+        self.times.drain(..gone);
+        self.values.drain(..gone);
+        self.statuses.drain(..gone);
+        (self.fed, self.ready) = (self.fed - gone, self.ready - gone);
+        self.times.extend(samples.times);
+        self.values.extend(samples.values);
+        self.statuses.extend(samples.statuses);
     }
 
-    /// Samples were taken in; this is the last of them.
-    pub fn pass(&mut self, sample: Sample) {
-        self.last = Some(sample);
+    /// The samples that are held.
+    pub fn samples(&self) -> Samples<'_> {
+        Samples { times: &self.times, values: &self.values, statuses: &self.statuses }
     }
 
-    /// What was left out before this sample, which is the next one.
-    pub fn parts_before(&mut self, next: Sample) -> Vec<Part> {
+    /// Those of them that may go on and have not.
+    pub fn ready(&self) -> std::ops::Range<usize> {
+        self.fed..self.ready
+    }
+
+    /// So many of the samples have gone on.
+    pub fn pass(&mut self, fed: usize) {
+        self.fed = fed;
+    }
+
+    /// Finds out what was left out, as far as that can be known; all of it where no sample follows. More
+    /// samples may go on after that.
+    pub fn judge(&mut self, is_complete: bool) -> Vec<Part> {
+        let last = if is_complete { Some(i64::MAX) } else { self.times.last().copied() };
+        self.compare(last);
         let mut parts = Vec::new();
-        while let Some((summary, is_cut)) = self.left_out.front().copied().filter(|(s, _)| s.from < next.time) {
-            self.left_out.pop_front();
-            let added = self.last.filter(|_| !is_cut).and_then(|last| added(&summary, last, next));
-            parts.push(Part { summary, added, is_exact: added.is_some() });
+        while let Some(leads_on) = self.leads_on(is_complete) {
+            let Some(Told { summary, added, .. }) = self.left_out.pop_front() else { break };
+            self.add(&summary, added.flatten(), leads_on, &mut parts);
         }
-        self.judge(&mut parts, next);
+        if let Some(Before { to, is_open: true, .. }) = self.left_out.is_empty().then_some(self.before) {
+            // What goes on there was deleted.
+            self.add_hole(to, i64::MAX, &mut parts);
+            self.before.is_open = false;
+        }
+        let next = self.left_out.front().map_or(i64::MAX, |told| told.summary.from);
+        self.ready = self.times.partition_point(|time| *time < next).max(self.ready);
         parts
     }
 
-    /// Finds out which of the parts before a sample are exact.
-    fn judge(&self, parts: &mut Vec<Part>, next: Sample) {
-        let mut is_led_to = false;
-        let mut reached = None;
-        for part in parts.iter_mut() {
-            let Summary { from, to, count, start, .. } = part.summary;
-            is_led_to = matches!(start, Start::Sample(_)) || (is_led_to && reached == Some(from));
-            part.is_exact &= is_led_to;
-            // A line through a stretch without samples is as good as the samples that it comes from.
-            is_led_to = part.added.is_some() && (count > 0 || is_led_to);
-            reached = Some(to);
-        }
-        let mut leads_on = false;
-        let mut follows = None;
-        for part in parts.iter_mut().rev() {
-            let Summary { from, to, count, end, .. } = part.summary;
-            leads_on = end.is_some() || (leads_on && follows == Some(to));
-            part.is_exact &= leads_on;
-            leads_on = part.added.is_some() && (count > 0 || leads_on);
-            follows = Some(from);
-        }
-        self.add_holes(parts, next);
-    }
-
-    /// Where anything was left out, all of the time between the samples around it is told of, unless part
-    /// of that was deleted.
-    fn add_holes(&self, parts: &mut Vec<Part>, next: Sample) {
-        let Some(mut reached) = self.last.map(|last| last.time).filter(|_| !parts.is_empty()) else { return };
-        let mut holes = Vec::new();
-        for (from, to) in parts.iter().map(|part| (part.summary.from, part.summary.to)).chain([(next.time, next.time)]) {
-            if from > reached {
-                holes.push(Part { summary: unknown(reached, from), added: None, is_exact: false });
+    /// Compares summaries with the samples that stay, up to a time that these are known to.
+    fn compare(&mut self, known: Option<i64>) {
+        let samples = Samples { times: &self.times, values: &self.values, statuses: &self.statuses };
+        for told in &mut self.left_out {
+            if known.is_none_or(|known| told.summary.to > known) {
+                return;
             }
-            reached = reached.max(to);
+            told.added.get_or_insert_with(|| if told.is_cut { None } else { added(&told.summary, samples) });
         }
-        parts.extend(holes);
-        parts.sort_by_key(|part| part.summary.from);
     }
 
-    /// What was left out with no sample after it.
-    pub fn rest(&mut self) -> Vec<Part> {
-        self.left_out.drain(..).map(|(summary, _)| Part { summary, added: None, is_exact: false }).collect()
+    /// Whether lines that lead out of the first summary are those of the samples that came; none while
+    /// that is not known.
+    fn leads_on(&self, is_complete: bool) -> Option<bool> {
+        let mut all = self.left_out.iter().peekable();
+        while let Some(Told { summary, added, .. }) = all.next() {
+            added.as_ref()?;
+            if summary.end.is_some() {
+                return Some(true);
+            }
+            let next = match all.peek() {
+                Some(next) if next.summary.from == summary.to => next,
+                // It is told of more than is held: a summary that is missing was deleted.
+                Some(_) => return Some(false),
+                None => return is_complete.then_some(false).or(Some(false)),
+            };
+            // A line through a stretch without samples is as good as the samples that it leads to.
+            match &next.added {
+                None => return None,
+                Some(None) => return Some(false),
+                Some(Some(_)) if next.summary.count + next.summary.kept > 0 => return Some(true),
+                Some(Some(_)) => {}
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, summary: &Summary, added: Option<Added>, leads_on: bool, parts: &mut Vec<Part>) {
+        let Summary { from, to, start, end, count, kept, .. } = *summary;
+        let goes_on = self.before.is_open && self.before.to == from;
+        if self.before.is_open && !goes_on {
+            self.add_hole(self.before.to, from, parts);
+        }
+        let is_led_to = matches!(start, Start::Sample(_)) || (goes_on && self.before.is_led_to);
+        if matches!(start, Start::Between { .. }) && !goes_on {
+            let at = self.times.partition_point(|time| *time < from);
+            let before = at.checked_sub(1).map_or(i64::MIN, |before| self.times[before]);
+            self.add_hole(before, from, parts);
+        }
+        parts.push(Part { summary: *summary, added, is_exact: added.is_some() && is_led_to && leads_on });
+        let is_led_to = added.is_some() && (count + kept > 0 || is_led_to);
+        self.before = Before { to, is_led_to, is_open: end.is_none() };
+    }
+
+    /// Between two samples that stay something was left out, and of this part of the time it is not known
+    /// what: it was deleted.
+    fn add_hole(&self, from: i64, to: i64, parts: &mut Vec<Part>) {
+        let to = self.times[self.times.partition_point(|time| *time < from)..].first().map_or(to, |next| to.min(*next));
+        if from < to {
+            parts.push(Part { summary: unknown(from, to), added: None, is_exact: false });
+            parts.sort_by_key(|part| part.summary.from);
+        }
     }
 }
 
@@ -126,24 +197,44 @@ fn unknown(from: i64, to: i64) -> Summary {
     Summary { to, ..Summary::new(from, Status::GOOD, Start::Between { line: 0.0, held: 0.0 }) }
 }
 
-/// What a summary adds between two samples, if it was made between them.
-fn added(summary: &Summary, before: Sample, after: Sample) -> Option<Added> {
-    let Summary { from, to, status, .. } = *summary;
-    let is = |sample: Sample, value: f64| sample.status == status && (status.is_bad() || sample.value == value);
-    let starts = match summary.start {
-        Start::Sample(value) => before.time == from && is(before, value),
-        Start::Between { .. } => before.time < from,
+/// What a summary adds to these samples, if it was made with those of them that lie in it. There are some
+/// after it, or none at all.
+fn added(summary: &Summary, samples: Samples<'_>) -> Option<Added> {
+    let Summary { from, to, status, end, .. } = *summary;
+    let first = samples.times.partition_point(|time| *time < from);
+    let stop = samples.times.partition_point(|time| *time < to);
+    let last = if end.is_some() { samples.times.partition_point(|time| *time <= to) } else { stop };
+    let is_of_it = |sample: Sample| sample.status == status;
+    let kept: Vec<Sample> = (first..last).map(|i| samples.get(i)).collect();
+    let sum = kept.iter().map(|sample| sample.value).fold(0.0, |sum, value| sum + value);
+    if !summary.has_kept(kept.len() as u64, sum) || !kept.iter().copied().all(is_of_it) {
+        return None;
+    }
+    let is = |sample: Option<&Sample>, time: i64, value: f64| {
+        sample.is_some_and(|sample| sample.time == time && (status.is_bad() || sample.value == value))
     };
-    let ends = match summary.end {
-        Some(value) => after.time == to && is(after, value),
-        None => to <= after.time,
+    let starts = match summary.start {
+        Start::Sample(value) => is(kept.first(), from, value),
+        Start::Between { .. } => first > 0 && is_of_it(samples.get(first - 1)),
+    };
+    let ends = match end {
+        Some(value) => is(kept.last(), to, value),
+        None => stop < samples.len() && is_of_it(samples.get(stop)),
     };
     if !starts || !ends {
         return None;
     }
-    let seconds = to.abs_diff(from) as f64 / 1e9;
-    let line = seconds * (between(before, after, from) / 2.0 + between(before, after, to) / 2.0);
-    Some(Added { sloped: summary.sloped - line, stepped: summary.stepped - seconds * before.value })
+    let (mut sloped, mut stepped) = (summary.sloped, summary.stepped);
+    for i in first.max(1)..(stop + 1).min(samples.len()) {
+        let (a, b) = (samples.get(i - 1), samples.get(i));
+        let (begin, finish) = (a.time.max(from), b.time.min(to));
+        if begin < finish {
+            let seconds = finish.abs_diff(begin) as f64 / 1e9;
+            sloped -= seconds * (between(a, b, begin) / 2.0 + between(a, b, finish) / 2.0);
+            stepped -= seconds * a.value;
+        }
+    }
+    Some(Added { sloped, stepped })
 }
 
 /// Parts that wait for their intervals.

@@ -57,23 +57,17 @@ impl Processor {
 
     /// Takes samples from `at` on, until all are taken or `out` has `room` answers; answers how far
     /// it came.
-    pub fn feed(&mut self, samples: Samples<'_>, mut at: usize, out: &mut Answers, room: usize) -> usize {
+    pub fn feed(&mut self, samples: Samples<'_>, at: usize, out: &mut Answers, room: usize) -> usize {
         let Processor { machine, waiting } = self;
         let Some(waiting) = waiting else { return machine.feed(samples, at, out, room) };
-        while at < samples.len() {
-            let reach = waiting.reach(samples, at);
-            if reach > at {
-                at = machine.feed(samples.slice(0..reach), at, out, room);
-                if at < reach {
-                    return at;
-                }
-                waiting.pass(samples.get(reach - 1));
-            }
-            if at < samples.len() {
-                waiting.parts_before(samples.get(at)).into_iter().for_each(|part| machine.note(part));
-            }
+        // What waits goes on before more is taken.
+        if !machine.feed_ready(waiting, out, room) {
+            return at;
         }
-        at
+        waiting.hold(samples.slice(at..samples.len()));
+        waiting.judge(false).into_iter().for_each(|part| machine.note(part));
+        machine.feed_ready(waiting, out, room);
+        samples.len()
     }
 
     /// Answers what is left, with nothing known after it, until `out` has `room` answers; says whether
@@ -81,7 +75,13 @@ impl Processor {
     pub fn finish(&mut self, out: &mut Answers, room: usize) -> bool {
         let Processor { machine, waiting } = self;
         if let Some(waiting) = waiting {
-            waiting.rest().into_iter().for_each(|part| machine.note(part));
+            if !machine.feed_ready(waiting, out, room) {
+                return false;
+            }
+            waiting.judge(true).into_iter().for_each(|part| machine.note(part));
+            if !machine.feed_ready(waiting, out, room) {
+                return false;
+            }
         }
         match machine {
             Answering::Points(points) => points.finish(out, room),
@@ -100,6 +100,17 @@ impl Answering {
             Answering::Simple(simple) => simple.feed(samples, at, std::slice::from_mut(out), room),
             Answering::Refused(_) => samples.len(),
         }
+    }
+
+    /// Takes the samples that are ready; says whether those are all.
+    fn feed_ready(&mut self, waiting: &mut Waiting, out: &mut Answers, room: usize) -> bool {
+        let ready = waiting.ready();
+        if ready.is_empty() {
+            return true;
+        }
+        let fed = self.feed(waiting.samples().slice(0..ready.end), ready.start, out, room);
+        waiting.pass(fed);
+        fed >= ready.end
     }
 
     fn note(&mut self, part: Part) {

@@ -75,6 +75,8 @@ pub struct Histories {
 
 /// Tags that are read together.
 struct Group {
+    /// What is read goes on to this time.
+    high: i64,
     /// Those that have not ended, the next one first.
     tags: VecDeque<TagId>,
     around: BTreeMap<TagId, Around>,
@@ -139,12 +141,13 @@ impl Histories {
         let Some(mut group) = self.group.take() else {
             let rest = &self.request.tags[self.next..];
             let most = if self.request.columns.contains(Columns::TEXT) { TEXTS_TOGETHER } else { TAGS_TOGETHER };
-            let tags = rest[..rest.len().min(most)].to_vec();
-            if tags.is_empty() {
-                return Ok(false);
-            }
+            let Some(first) = rest.first() else { return Ok(false) };
+            // Those of which samples may have been left out are read further.
+            let is_reduced = self.is_reduced(*first);
+            let alike = rest.iter().take(most).take_while(|tag| self.is_reduced(**tag) == is_reduced);
+            let tags: Vec<TagId> = alike.copied().collect();
             self.next += tags.len();
-            self.group = Some(self.begin(tags)?);
+            self.group = Some(self.begin(tags, is_reduced)?);
             return Ok(true);
         };
         match group.cursor.next().transpose()? {
@@ -157,32 +160,34 @@ impl Histories {
         Ok(true)
     }
 
-    fn begin(&self, tags: Vec<TagId>) -> Result<Group> {
-        let mut ends = self.live_ends(&tags);
-        let mut around = self.around(&tags)?;
-        for (tag, end) in &mut ends {
-            if let Some(around) = around.get_mut(tag) {
-                end.complete(around, &self.request);
-            }
-        }
-        let HistoryRequest { low, high, columns, .. } = self.request;
-        let request = ScanRequest { from: low, to: high, columns, ..ScanRequest::of(TagSelection::Ids(tags.clone())) };
-        let cursor = self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))?;
-        Ok(Group { tags: tags.into(), around, ends, cursor, has_begun: false, only_data: self.request.spans })
+    fn is_reduced(&self, tag: TagId) -> bool {
+        self.request.left_out && self.view.tags.get(tag).is_some_and(|tag| tag.spec.reduction.is_some())
     }
 
-    /// The ends of those tags of which samples may have been left out.
-    fn live_ends(&self, tags: &[TagId]) -> BTreeMap<TagId, LiveEnd> {
-        let HistoryRequest { low, high, left_out, .. } = self.request;
-        let is_reduced =
-            |tag: &&TagId| left_out && self.view.tags.get(**tag).is_some_and(|tag| tag.spec.reduction.is_some());
+    fn begin(&self, tags: Vec<TagId>, is_reduced: bool) -> Result<Group> {
+        let beyond = if is_reduced { BEYOND } else { 0 };
+        let (low, high) = (self.request.low.saturating_sub(beyond), self.request.high.saturating_add(beyond));
+        let mut ends = if is_reduced { self.live_ends(&tags, low, high) } else { BTreeMap::new() };
+        let mut around = self.around(&tags, low, high)?;
+        for (tag, end) in &mut ends {
+            if let Some(around) = around.get_mut(tag) {
+                end.complete(around, low, high);
+            }
+        }
+        let columns = self.request.columns;
+        let request = ScanRequest { from: low, to: high, columns, ..ScanRequest::of(TagSelection::Ids(tags.clone())) };
+        let cursor = self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))?;
+        Ok(Group { tags: tags.into(), high, around, ends, cursor, has_begun: false, only_data: self.request.spans })
+    }
+
+    fn live_ends(&self, tags: &[TagId], low: i64, high: i64) -> BTreeMap<TagId, LiveEnd> {
         let end = |tag: &TagId| {
             let tail = self.view.held.as_ref().and_then(|memtable| memtable.tail(*tag));
             let rows = tail.iter().flat_map(|tail| &tail.rows);
             let rows = rows.filter(|row| (low..=high).contains(&row.time)).cloned().collect();
-            (*tag, LiveEnd { tail, rows, next: minute_of(low).saturating_sub(BEYOND) })
+            (*tag, LiveEnd { tail, rows, next: minute_of(low) })
         };
-        tags.iter().filter(is_reduced).map(end).collect()
+        tags.iter().map(end).collect()
     }
 
     /// Hands on the samples of a batch.
@@ -214,7 +219,7 @@ impl Histories {
     fn end_tag(&mut self, group: &mut Group) -> Result<bool> {
         self.begin_tag(group)?;
         let Some(tag) = group.tags.front().copied() else { return Ok(false) };
-        self.tell_left_out(group, tag, self.request.high)?;
+        self.tell_left_out(group, tag, group.high)?;
         group.end_tag(tag, &mut self.ready);
         Ok(true)
     }
@@ -222,7 +227,7 @@ impl Histories {
     /// Tells what was left out of a tag up to a time.
     fn tell_left_out(&mut self, group: &mut Group, tag: TagId, to: i64) -> Result<()> {
         let Some(end) = group.ends.get_mut(&tag) else { return Ok(()) };
-        let high = self.request.high.saturating_add(BEYOND);
+        let high = group.high;
         let to = to.saturating_add(BEYOND).min(high);
         while end.next <= to {
             let (from, last) = (end.next, end.next.saturating_add(MINUTES_TOGETHER * MINUTE - 1).min(high));
@@ -244,10 +249,10 @@ impl Histories {
         Ok(())
     }
 
-    fn around(&self, tags: &[TagId]) -> Result<BTreeMap<TagId, Around>> {
+    fn around(&self, tags: &[TagId], low: i64, high: i64) -> Result<BTreeMap<TagId, Around>> {
         let mut around: BTreeMap<TagId, Around> = tags.iter().map(|tag| (*tag, Around::default())).collect();
-        self.look_before(&mut around)?;
-        self.look_after(&mut around)?;
+        self.look_before(&mut around, low)?;
+        self.look_after(&mut around, high)?;
         if self.request.spans {
             self.find_spans(&mut around)?;
             // Nothing is interpolated towards what is no data.
@@ -260,9 +265,9 @@ impl Histories {
         Ok(around)
     }
 
-    fn look_before(&self, around: &mut BTreeMap<TagId, Around>) -> Result<()> {
+    fn look_before(&self, around: &mut BTreeMap<TagId, Around>, low: i64) -> Result<()> {
         let wanted = self.request.context.values_before;
-        let Some(to) = self.request.low.checked_sub(1) else { return Ok(()) };
+        let Some(to) = low.checked_sub(1) else { return Ok(()) };
         let ends = Ends { from: i64::MIN, to, order: Order::Descending };
         // In most histories the samples right before are the values.
         let count = wanted.max(1);
@@ -284,8 +289,8 @@ impl Histories {
         Ok(())
     }
 
-    fn look_after(&self, around: &mut BTreeMap<TagId, Around>) -> Result<()> {
-        let Some(from) = self.request.high.checked_add(1) else { return Ok(()) };
+    fn look_after(&self, around: &mut BTreeMap<TagId, Around>, high: i64) -> Result<()> {
+        let Some(from) = high.checked_add(1) else { return Ok(()) };
         let ends = Ends { from, to: i64::MAX, order: Order::Ascending };
         let mut found = self.look(around.keys().copied().collect(), &ends, QualitySet::ALL, 1)?;
         // A value also tells that what comes before it is data.
@@ -388,10 +393,10 @@ struct Ends {
 
 impl LiveEnd {
     /// Puts the samples that were not decided on with those around the range.
-    fn complete(&mut self, around: &mut Around, request: &HistoryRequest) {
+    fn complete(&mut self, around: &mut Around, low: i64, high: i64) {
         let Some(tail) = &self.tail else { return };
-        around.before.extend(tail.rows.iter().filter(|row| row.time < request.low).cloned());
-        around.after.extend(tail.rows.iter().filter(|row| row.time > request.high).cloned());
+        around.before.extend(tail.rows.iter().filter(|row| row.time < low).cloned());
+        around.after.extend(tail.rows.iter().filter(|row| row.time > high).cloned());
         // What came later is not of this end.
         around.after.retain(|row| row.time <= tail.newest);
         around.span = around.span.map(|(first, last)| (first, last.min(tail.newest)));

@@ -135,7 +135,8 @@ impl Lookup<'_> {
     }
 
     fn look_into_held(&mut self, memtable: &Memtable) {
-        for of_tag in (0..self.wanted.len()).collect::<Vec<_>>().chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0) {
+        for of_tag in (0..self.wanted.len()).collect::<Vec<_>>().chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0)
+        {
             for row in memtable.held(self.wanted[of_tag[0]].0) {
                 if let Ok(at) = of_tag.binary_search_by_key(&row.time, |place| self.time(*place)) {
                     self.found[of_tag[at]] = Some(row.cell);

@@ -124,7 +124,17 @@ impl Simple {
     pub fn new(aggregates: Vec<Aggregate>, rules: Rules, grid: Grid, span: Span) -> Simple {
         let mut needs = Needs::default();
         aggregates.iter().for_each(|aggregate| needs.add(*aggregate));
-        Simple { rules, grid, span, aggregates, needs, open: None, index: 0, before: Before::default(), parts: Parts::default() }
+        Simple {
+            rules,
+            grid,
+            span,
+            aggregates,
+            needs,
+            open: None,
+            index: 0,
+            before: Before::default(),
+            parts: Parts::default(),
+        }
     }
 
     /// Takes what was left out before the sample that comes next.
@@ -251,14 +261,7 @@ impl Before {
 }
 
 impl Open {
-    fn new(
-        interval: Interval,
-        low: Bound,
-        lenient_low: Bound,
-        whole_low: Bound,
-        rules: &Rules,
-        grid: &Grid,
-    ) -> Open {
+    fn new(interval: Interval, low: Bound, lenient_low: Bound, whole_low: Bound, rules: &Rules, grid: &Grid) -> Open {
         Open {
             interval,
             low,
