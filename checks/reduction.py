@@ -104,12 +104,22 @@ def table(report, cursor, ranges, counts):
     report.check("with summaries they are exact", healed < 1e-7, healed)
 
 
+def show_sizes(report, server, tags, filters):
+    said = server.must("reduction", "preview", "--tags", tags, "--from", "2020-01-01", "--to", "2021-01-01", *filters).splitlines()[-1]
+    sizes = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", said)}
+    each = {name: sizes[name] / sizes["samples"] for name in ("bytes", "bytes_kept", "bytes_summaries")}
+    report.note(f"bytes a sample of {tags}: {each['bytes']:.2f} as it came; kept {each['bytes_kept']:.3f} and summaries {each['bytes_summaries']:.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exc-dev", default="0.5%")
     parser.add_argument("--comp-dev", default="1%")
     arguments = parser.parse_args()
     report = lib.Report("reduction")
+    if not (lib.SHARED / "data" / SET).exists():
+        report.skip(SET, "the set is not here")
+        report.end()
     floats = [row for row in rows_of_set() if row["tag"].split(".")[-1] not in ("anomaly", "changepoint", "experiment")]
     ranges = spans(floats)
     with lib.scratch() as folder:
@@ -151,10 +161,8 @@ def main():
                 with connection.cursor() as cursor:
                     compare_exact(report, cursor)
                     table(report, cursor, ranges, counts)
-            said = server.must("reduction", "preview", "--tags", "SKAB.*", "--from", "2020-01-01", "--to", "2021-01-01", *filters)
-            sizes = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", said.splitlines()[-1])}
-            all_of_it, rest, summaries = (sizes[name] / sizes["samples"] for name in ("bytes", "bytes_kept", "bytes_summaries"))
-            report.note(f"bytes a sample: {all_of_it:.2f} as it came; kept {rest:.3f} and summaries {summaries:.3f} ({said.splitlines()[-1]})")
+            for tags in ["SKAB.*"] + sorted(ranges):
+                show_sizes(report, server, tags, filters)
         finally:
             server.kill()
     report.end()

@@ -146,6 +146,10 @@ impl Shared {
     fn apply_delete(&self, committer: &mut Committer, mut delete: Delete) {
         let reduced = self.reduced_tags(&delete);
         // What was left out goes with what was not.
+        if !reduced.is_empty() && delete.tags.covers(TagId(1), self.last_tag()) {
+            // One range for all there is, so that segments go as a whole.
+            delete.tags.push(TagId(1), TagId::LAST_SERIES);
+        }
         for tag in &reduced {
             let first = Field::Count.of(*tag);
             delete.tags.push(first, TagId(first.0 + TagId::FIELDS - 1));
@@ -187,7 +191,8 @@ impl Shared {
         }
     }
 
-    fn last_tag(&self) -> TagId {
+    /// The last tag there is.
+    pub(crate) fn last_tag(&self) -> TagId {
         TagId(u32::try_from(self.tags.read().len()).unwrap_or(u32::MAX))
     }
 

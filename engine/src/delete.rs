@@ -57,7 +57,9 @@ impl TagRanges {
     /// Adds the tags from `first` to `last`, none of which is below the last one.
     pub(crate) fn push(&mut self, first: TagId, last: TagId) {
         match self.0.last_mut() {
-            Some((_, end)) if first.0 <= end.0.saturating_add(1) => *end = last.max(*end),
+            Some((begin, end)) if first.0 <= end.0.saturating_add(1) => {
+                (*begin, *end) = (first.min(*begin), last.max(*end));
+            }
             _ => self.0.push((first, last)),
         }
     }

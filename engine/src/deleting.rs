@@ -5,7 +5,8 @@ use crate::engine::{Engine, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Frame, encode_frame};
 use crate::limits;
-use crate::scan::{ScanRequest, TagSelection};
+use crate::reduction::{Field, minute_of};
+use crate::scan::{ReadView, ScanRequest, TagSelection};
 use crate::tag::TagId;
 
 impl Engine {
@@ -24,11 +25,15 @@ impl Engine {
         }
         let _one_at_a_time = self.shared.turns.deleting.lock();
         let request = ScanRequest { from, to, ..ScanRequest::of(TagSelection::Ids(tags.to_vec())) };
-        let counted = self.view().statistics(&request, std::sync::Arc::default()).map(|found| found.rows);
+        let view = self.view();
+        let counted = view.statistics(&request, std::sync::Arc::default()).map(|found| found.rows);
         let is_due = match &counted {
-            Ok(rows) => *rows > 0,
+            // There may be only what was left out.
+            Ok(0) => tags.iter().any(|tag| is_reduced(&view, *tag)),
+            Ok(_) => true,
             Err(error) => error.kind() == ErrorKind::Damaged,
         };
+        drop(view);
         if is_due {
             self.shared.write_delete(Cause::Request, &TagRanges::of(tags), from, to)?;
         }
@@ -63,6 +68,26 @@ impl Shared {
         let why = format!("{waiting} deletes wait to be applied to segments, at most {most} may");
         Err(Error::new(ErrorKind::Exhausted, "deleting samples failed", why, "run `tagus compact`, then try again"))
     }
+}
+
+/// The time of the oldest summary of what reduction has left out of these tags that may lie from `from` to
+/// `to`.
+pub(crate) fn left_out_in(view: &ReadView, tags: &[TagId], from: i64, to: i64) -> Result<Option<i64>> {
+    let reduced: Vec<TagId> = tags.iter().filter(|tag| is_reduced(view, **tag)).copied().collect();
+    if reduced.is_empty() {
+        return Ok(None);
+    }
+    let series = TagSelection::Ids(reduced.iter().map(|tag| Field::Count.of(*tag)).collect());
+    let request = ScanRequest { from: minute_of(from), to, ..ScanRequest::of(series) };
+    let settled = view.statistics(&request, std::sync::Arc::default())?.first_time;
+    let tails = reduced.iter().filter_map(|tag| view.held.as_ref()?.tail(*tag));
+    let unsettled = tails.flat_map(|tail| tail.summaries).filter(|summary| summary.from <= to && summary.to >= from);
+    Ok(settled.into_iter().chain(unsettled.map(|summary| summary.from)).min())
+}
+
+/// Whether samples of a tag may have been left out.
+fn is_reduced(view: &ReadView, tag: TagId) -> bool {
+    view.tags().get(tag).is_some_and(|tag| tag.spec.reduction.is_some())
 }
 
 /// The error for samples that are deleted and were never counted.

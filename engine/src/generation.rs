@@ -22,6 +22,7 @@ use crate::ingest::Counts;
 use crate::limits;
 use crate::manifest::SourceState;
 use crate::memtable::Memtable;
+use crate::tag_table::TagTable;
 
 /// The samples between two flushes, with what became of them.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub(crate) struct Generation {
     pub born: Mutex<Option<u64>>,
     /// Frames of the log up to here are in this generation or older ones; 0 while it is active.
     frozen_at: AtomicU64,
+    /// The tags as those frames have them.
+    tags: Mutex<Arc<TagTable>>,
     /// Memory of the notes about late samples.
     notes: AtomicUsize,
     /// Deletes whose frames were applied while it was active.
@@ -52,14 +55,21 @@ impl Generation {
         Generation { memtable: Arc::new(memtable), ..Generation::default() }
     }
 
-    /// The one that follows.
-    pub fn next(&self) -> Generation {
-        Generation::of(self.memtable.next())
+    /// The one that follows, from a position of the log on.
+    pub fn next(&self, position: u64) -> Generation {
+        Generation::of(self.memtable.next(position))
     }
 
-    /// Ends the generation at a position of the log.
-    pub fn freeze(&self, position: u64) {
+    /// Ends the generation at a position of the log, where the tags are these: what later frames say of
+    /// them goes with those.
+    pub fn freeze(&self, position: u64, tags: Arc<TagTable>) {
+        *self.tags.lock() = tags;
         self.frozen_at.store(position, Release);
+    }
+
+    /// The tags where it ended.
+    pub fn tags(&self) -> Arc<TagTable> {
+        Arc::clone(&self.tags.lock())
     }
 
     /// The position of the log at which it ended.

@@ -84,6 +84,9 @@ pub const ANSWERS_PER_TAG_MAX: u64 = 100_000_000;
 pub const SCAN_TEXT_BYTES: usize = 4 << 20;
 /// Rows with texts that are read at once where they are turned round.
 pub const SCAN_TEXT_ROWS: usize = 512;
+/// Memory that the reduction of a tag takes at most, about, in bytes: where it is at now, and where the
+/// manifest has it.
+pub const REDUCER_BYTES: usize = 2048;
 /// Longest ExcMax in nanoseconds: summaries of as long a time are held in memory for each tag.
 pub const EXCEPTION_MAX: u64 = 3_600_000_000_000;
 /// Longest CompMax in nanoseconds: one sample may bring as many summaries as it has minutes.

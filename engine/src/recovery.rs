@@ -68,7 +68,7 @@ fn share(env: Env, config: Config, archive: Archive, manifest: Manifest) -> Shar
     };
     let listed = base.deletes_file.filter(|file| lists::is_intact(&env, &archive.deletes_file(), *file));
     let committer = Committer { log: None, older_newest, applied: base.log_position };
-    let active = Arc::new(Generation::of(Memtable::with_reducers(reducers(&base))));
+    let active = Arc::new(Generation::of(Memtable::with_reducers(base.log_position, reducers(&base))));
     let published = Published { segments, frozen: Vec::new(), active, base };
     let shared = Shared::new(env, config, archive, manifest, committer, published, dirty);
     *shared.deletes_listed.lock() = listed;

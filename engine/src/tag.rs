@@ -19,6 +19,8 @@ impl TagId {
     pub const LAST: TagId = TagId((1 << 30) - 1);
     /// Series of summaries of a tag.
     pub const FIELDS: u32 = 32;
+    /// The last series that there can be.
+    pub const LAST_SERIES: TagId = TagId(TagId::LAST.0 + (limits::TAGS_MAX as u32 + 1) * TagId::FIELDS);
 
     /// Whether it is a series of summaries.
     pub fn is_summary(self) -> bool {

@@ -65,6 +65,7 @@ impl Engine {
                 return Err(exists(&spec.name));
             }
         }
+        self.shared.check_reducers(specs.iter().filter(|spec| is_reduced(spec)).count())?;
         self.shared.add_tags(&tags, specs)
     }
 
@@ -79,6 +80,9 @@ impl Engine {
         let mut changed = (**tag).clone();
         change.apply(&mut changed.spec);
         changed.spec.check()?;
+        if is_reduced(&changed.spec) && !is_reduced(&tag.spec) {
+            self.shared.check_reducers(1)?;
+        }
         let changed = Arc::new(changed);
         self.shared.write_tags(vec![Arc::clone(&changed)])?;
         Ok(changed)
@@ -225,6 +229,18 @@ impl Shared {
         self.write_tags(changed)
     }
 
+    /// Refuses reduction of so many tags more than there are where memory is too small for them.
+    fn check_reducers(&self, more: usize) -> Result<()> {
+        let most = self.config.memory_budget / 4 / limits::REDUCER_BYTES;
+        let there = self.published.read().active.memtable.reducers();
+        if more == 0 || there + more <= most {
+            return Ok(());
+        }
+        let why = format!("{there} tags have it, and the memory budget has room for {most}");
+        let advice = "raise memory_budget, or turn the reduction of other tags off";
+        Err(Error::new(ErrorKind::Exhausted, "reducing a tag failed", why, advice))
+    }
+
     fn add_tags(&self, tags: &TagTable, specs: Vec<TagSpec>) -> Result<Vec<TagId>> {
         if tags.len() + specs.len() > limits::TAGS_MAX {
             return Err(Error::new(
@@ -300,6 +316,11 @@ impl TagChange {
             spec.reduction = Some(reduction);
         }
     }
+}
+
+/// Whether samples of a tag are left out.
+fn is_reduced(spec: &TagSpec) -> bool {
+    spec.reduction.is_some_and(|reduction| reduction.is_on())
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -107,8 +107,8 @@ impl Shared {
         let newest = unflushed(memtable.tags()).into_iter();
         let newest = newest.filter_map(|tag| Some((tag, unflushed(memtable.extent(tag))?.last_time)));
         fold_newest(&mut committer.older_newest, newest);
-        active.freeze(position);
-        let next = Arc::new(active.next());
+        active.freeze(position, self.tags.read().clone());
+        let next = Arc::new(active.next(position));
         self.publish(|now| {
             let frozen = now.frozen.iter().chain([active]).cloned().collect();
             Published { frozen, active: next, ..Published::clone(now) }
@@ -139,7 +139,7 @@ impl Shared {
         assert!(position >= before.log_position, "frames up to {} are flushed before {position}", before.log_position);
         let id = manifest.take_segment_id();
         let segment = self.write_segment(generation, id)?;
-        let changes = self.changed_tags();
+        let changes = self.changed_tags(generation);
         let appended = self
             .edit(generation, &before, segment.as_ref(), &changes)
             .and_then(|edit| manifest.append(before.number, edit).cloned());
@@ -157,9 +157,10 @@ impl Shared {
         self.release_log(position)
     }
 
-    fn changed_tags(&self) -> ChangedTags {
-        let dirty = self.dirty_tags.lock().iter().copied().collect();
-        ChangedTags { tags: self.tags.read().clone(), dirty }
+    fn changed_tags(&self, generation: &Generation) -> ChangedTags {
+        let tags = generation.tags();
+        let dirty = self.dirty_tags.lock().iter().copied().filter(|id| tags.get(*id).is_some()).collect();
+        ChangedTags { tags, dirty }
     }
 
     /// The edit that makes a generation part of the archive; writes `tags.parquet` and
@@ -235,10 +236,10 @@ impl Shared {
     ) -> Result<(Newest, Vec<TagId>)> {
         let is_gone =
             |tag: &TagId, delete: &Delete| before.newest.get(tag).is_some_and(|row| delete.hides(*tag, row.time));
-        let mut tags: Vec<TagId> =
-            deletes.iter().flat_map(|delete| delete.tags.ids().filter(|tag| is_gone(tag, delete))).collect();
-        tags.sort_unstable();
-        tags.dedup();
+        let mut tags: Vec<TagId> = match deletes.is_empty() {
+            true => Vec::new(),
+            false => before.newest.keys().filter(|tag| deletes.iter().any(|d| is_gone(tag, d))).copied().collect(),
+        };
         if tags.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::delete::{Cause, TagRanges};
+use crate::deleting::left_out_in;
 use crate::engine::Shared;
 use crate::error::{ErrorKind, Result};
 use crate::planner::{Expiry, expiries};
+use crate::reduction::minute_of;
 use crate::scan::{ScanRequest, TagSelection};
+use crate::tag::TagId;
 
 const MINUTE: u64 = 60_000_000_000;
 const HOUR: u64 = 3_600_000_000_000;
@@ -126,22 +129,28 @@ impl Shared {
     /// not looked into again.
     fn retire(&self, expiry: &Expiry) -> Result<bool> {
         let _one_at_a_time = self.turns.deleting.lock();
-        let tags = TagSelection::Ids(expiry.tags.ids().collect());
-        let request = ScanRequest { to: expiry.to, ..ScanRequest::of(tags) };
+        let ids: Vec<TagId> = expiry.tags.ids().collect();
         let view = self.published.read().view(&self.tags.read());
-        let found = view.statistics(&request, Arc::default());
+        let is_reduced = |tag: &TagId| view.tags().get(*tag).is_some_and(|tag| tag.spec.reduction.is_some());
+        // Whole minutes of what was left out.
+        let to = if ids.iter().any(is_reduced) { minute_of(expiry.to.saturating_add(1)) - 1 } else { expiry.to };
+        let request = ScanRequest { to, ..ScanRequest::of(TagSelection::Ids(ids.clone())) };
+        let found = view.statistics(&request, Arc::default()).and_then(|found| {
+            let left_out = left_out_in(&view, &ids, i64::MIN, to)?;
+            Ok(found.first_time.into_iter().chain(left_out).min())
+        });
         drop(view);
         let oldest = match found {
-            Ok(found) => found.first_time,
+            Ok(oldest) => oldest,
             // What cannot be read can be deleted all the same.
-            Err(error) if error.kind() == ErrorKind::Damaged => self.oldest_segment(&expiry.tags, expiry.to),
+            Err(error) if error.kind() == ErrorKind::Damaged => self.oldest_segment(&expiry.tags, to),
             Err(error) => return Err(error),
         };
         let Some(oldest) = oldest else { return Ok(false) };
         let (tags, days) =
             (expiry.tags.ids().count(), self.env.clock.now().saturating_sub(expiry.to) / DAY.cast_signed());
         tracing::info!("retention: samples of {tags} tags that are older than {days} days are deleted");
-        self.write_delete(Cause::Retention, &expiry.tags, oldest, expiry.to)?;
+        self.write_delete(Cause::Retention, &expiry.tags, oldest, to)?;
         Ok(true)
     }
 }

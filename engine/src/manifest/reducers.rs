@@ -10,8 +10,12 @@ use crate::status::Status;
 const SUMMARY_BYTES_MIN: usize = 72;
 
 pub fn encode_reducer(out: &mut Encoder, state: &ReducerState) {
-    let ReducerState { kept, held, minutes, door, newest_passed, owed } = state;
-    encode_row(out, kept);
+    let ReducerState { kept, seen_to, held, minutes, door, newest_passed, owed } = state;
+    out.i64(*seen_to);
+    out.bool(kept.is_some());
+    if let Some(kept) = kept {
+        encode_row(out, kept);
+    }
     for summary in [minutes.open, minutes.ahead] {
         out.bool(summary.is_some());
         if let Some(summary) = &summary {
@@ -33,16 +37,20 @@ pub fn encode_reducer(out: &mut Encoder, state: &ReducerState) {
 }
 
 pub fn decode_reducer(input: &mut Decoder<'_>) -> Result<ReducerState, DecodeError> {
-    let kept = decode_row(input)?;
+    let seen_to = input.i64()?;
+    let kept = if input.bool()? { Some(decode_row(input)?) } else { None };
+    if kept.as_ref().is_some_and(|kept| kept.time < limits::TIME_MIN) {
+        return Err(input.error("a sample that stays is older than any can be"));
+    }
     let mut summary = || Ok(if input.bool()? { Some(decode_summary(input)?) } else { None });
     let minutes = Minutes { open: summary()?, ahead: summary()? };
     let door = (input.f64()?, input.f64()?);
     let (newest_passed, owed) = (input.bool()?, input.u8()?);
     let mut held = Vec::new();
-    let mut before = kept.time;
+    let mut before = kept.as_ref().map_or(i64::MAX, |kept| kept.time);
     for _ in 0..input.count(15)? {
         let row = decode_row(input)?;
-        if held.len() == 2 || row.time <= before {
+        if held.len() == 2 || row.time <= before || row.time > limits::TIME_MAX {
             return Err(input.error("samples that are not decided on are too many, or do not ascend"));
         }
         let gap = if input.bool()? { Some(Box::new(decode_gap(input, before, row.time)?)) } else { None };
@@ -52,7 +60,7 @@ pub fn decode_reducer(input: &mut Decoder<'_>) -> Result<ReducerState, DecodeErr
     if owed > 2 {
         return Err(input.error(format!("{owed} samples are still to be counted as left out")));
     }
-    Ok(ReducerState { kept, held, minutes, door, newest_passed, owed })
+    Ok(ReducerState { kept, seen_to, held, minutes, door, newest_passed, owed })
 }
 
 fn encode_gap(out: &mut Encoder, gap: &Gap) {
@@ -124,13 +132,13 @@ fn decode_summary(input: &mut Decoder<'_>) -> Result<Summary, DecodeError> {
     let to = to.filter(|to| *to <= minute_of(from).saturating_add(MINUTE));
     let to = to.ok_or_else(|| input.error("a summary is longer than its minute"))?;
     let status = Status(input.u32()?);
-    let (kept, kept_sum, count) = (input.varint()?, input.f64()?, input.varint()?);
+    let (kept, kept_sum, count) = (counted(input)?, input.f64()?, counted(input)?);
     let (sum, squares, sloped, stepped) = (input.f64()?, input.f64()?, input.f64()?, input.f64()?);
     let mut extreme = || -> Result<Option<Extreme>, DecodeError> {
         if !input.bool()? {
             return Ok(None);
         }
-        Ok(Some(Extreme { value: input.f64()?, time: input.i64()?, count: input.varint()? }))
+        Ok(Some(Extreme { value: input.f64()?, time: input.i64()?, count: counted(input)? }))
     };
     let (least, greatest) = (extreme()?, extreme()?);
     let start = match input.u8()? {
@@ -141,4 +149,13 @@ fn decode_summary(input: &mut Decoder<'_>) -> Result<Summary, DecodeError> {
     let is_ended = input.bool()?;
     let end = Some(input.f64()?).filter(|_| is_ended);
     Ok(Summary { from, to, status, kept, kept_sum, count, sum, squares, sloped, stepped, least, greatest, start, end })
+}
+
+/// A number of samples, to which more can be added.
+fn counted(input: &mut Decoder<'_>) -> Result<u64, DecodeError> {
+    let count = input.varint()?;
+    if count > u64::from(u32::MAX) {
+        return Err(input.error(format!("a summary tells of {count} samples")));
+    }
+    Ok(count)
 }

@@ -144,8 +144,9 @@ impl ManifestState {
             self.tags.put(tag);
         }
         for (tag, state) in edit.reducers {
-            if state.is_some() && self.tags.get(tag).is_none() {
-                return Err(format!("tag {} is reduced and does not exist", tag.0));
+            let is_on = |tag: &Arc<Tag>| tag.spec.reduction.is_some_and(|reduction| reduction.is_on());
+            if state.is_some() && !self.tags.get(tag).is_some_and(is_on) {
+                return Err(format!("tag {} is reduced and has no reduction", tag.0));
             }
             match state {
                 Some(state) => self.reducers.insert(tag, state),

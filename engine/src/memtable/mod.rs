@@ -106,7 +106,7 @@ impl Memtable {
         self.inner.read().first_sequence
     }
 
-    /// The log sequence of the last frame applied; 0 where none was.
+    /// The log sequence of the last frame applied, here or before; 0 where none was.
     pub fn last_sequence(&self) -> u64 {
         self.inner.read().last_sequence
     }
@@ -157,17 +157,18 @@ impl Memtable {
         self.inner.read().reducers.states()
     }
 
-    /// An empty one that goes on where this one ends.
-    pub(crate) fn next(&self) -> Memtable {
+    /// An empty one that goes on where this one ends, at a position of the log.
+    pub(crate) fn next(&self, position: u64) -> Memtable {
         let reducers = self.inner.read().reducers.carried();
-        Memtable { inner: RwLock::new(Inner { reducers, ..Inner::default() }) }
+        Memtable { inner: RwLock::new(Inner { last_sequence: position, reducers, ..Inner::default() }) }
     }
 
-    /// An empty one with these reducers.
-    pub(crate) fn with_reducers(all: impl IntoIterator<Item = (TagId, Reducer)>) -> Memtable {
+    /// An empty one with these reducers, as they are at a position of the log.
+    pub(crate) fn with_reducers(position: u64, all: impl IntoIterator<Item = (TagId, Reducer)>) -> Memtable {
         let mut reducers = Reducers::default();
         all.into_iter().for_each(|(tag, reducer)| reducers.set(tag, Some(reducer)));
-        Memtable { inner: RwLock::new(Inner { reducers: reducers.carried(), ..Inner::default() }) }
+        let reducers = reducers.carried();
+        Memtable { inner: RwLock::new(Inner { last_sequence: position, reducers, ..Inner::default() }) }
     }
 
     /// Reduces a tag from now on by these settings, or not at all; says whether that is a change. What
@@ -248,11 +249,17 @@ impl Memtable {
         self.inner.read().rows
     }
 
-    /// Memory that the samples take, in bytes, with the room that is held in reserve.
+    /// How many tags have a reducer. No flush gives back what these take.
+    pub(crate) fn reducers(&self) -> usize {
+        self.inner.read().reducers.count()
+    }
+
+    /// Memory that the samples take, in bytes, with the room that is held in reserve, but for those that
+    /// are held.
     pub fn bytes(&self) -> usize {
         let inner = self.inner.read();
         let pages: usize = inner.runs.iter().map(|runs| runs.bytes).sum();
-        inner.arena.bytes() + pages + inner.rare_bytes + inner.reducers.bytes()
+        inner.arena.bytes() + pages + inner.rare_bytes
     }
 
     /// Whether it has samples that a delete takes away, as far as tags and ends of their times tell.
@@ -355,7 +362,7 @@ impl Inner {
             self.finish(tag);
             return self.put(tag, rows, i);
         }
-        if reducer.newest().is_some_and(|newest| newest.time >= time) {
+        if reducer.newest_time() >= time {
             return self.put(tag, rows, i);
         }
         let mut decided = std::mem::take(&mut self.decided);

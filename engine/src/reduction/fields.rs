@@ -19,7 +19,7 @@ pub enum Field {
     Squares = 3,
     /// The area under straight lines.
     Sloped = 4,
-    /// The area where values hold.
+    /// By how much the area where values hold is greater.
     Stepped = 5,
     /// The least value; none where only one was left out.
     Least = 6,
@@ -43,7 +43,7 @@ pub enum Field {
     End = 15,
     /// Samples that stay; none where there are none.
     Kept = 16,
-    /// The sum of their values.
+    /// The sum of their values, each times its place among them.
     KeptSum = 17,
     /// 1 at the start of a minute in part of which samples were deleted.
     Inexact = 18,
@@ -101,6 +101,9 @@ impl Field {
 impl Summary {
     /// Its numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (Field, f64)> {
+        // What doubles cannot hold is not told, and then no samples are those that stay.
+        let sums = [self.sum, self.squares, self.sloped, self.stepped, self.kept_sum];
+        let kept = if sums.iter().all(|sum| sum.is_finite()) { self.kept as f64 } else { f64::from(u32::MAX) };
         let unless_bad = |value: f64| (!self.status.is_bad()).then_some(value);
         let at = |extreme: &Extreme| seconds(extreme.time - self.from);
         let often = |extreme: &Extreme| Some(extreme.count as f64).filter(|_| extreme.count > 1);
@@ -116,10 +119,10 @@ impl Summary {
         [
             (Field::Count, Some(self.count as f64)),
             (Field::Length, Some(seconds(self.to - self.from)).filter(|_| self.to != self.minute_end())),
-            (Field::Sum, unless_bad(rounded(self.sum)).filter(|_| self.count > 0)),
+            (Field::Sum, unless_bad(decimal(self.sum)).filter(|_| self.count > 0)),
             (Field::Squares, unless_bad(coarse(self.squares)).filter(|squares| *squares != 0.0)),
             (Field::Sloped, unless_bad(rounded(self.sloped))),
-            (Field::Stepped, unless_bad(rounded(self.stepped))),
+            (Field::Stepped, unless_bad(beyond(self.stepped, self.sloped))),
             (Field::Least, least.map(|extreme| extreme.value).filter(|_| self.count > 1)),
             (Field::LeastAt, least.as_ref().map(at)),
             (Field::LeastCount, least.as_ref().and_then(often)),
@@ -130,7 +133,7 @@ impl Summary {
             (Field::Line, line.map(rounded)),
             (Field::Held, held),
             (Field::End, self.end),
-            (Field::Kept, Some(self.kept as f64).filter(|_| self.kept > 0)),
+            (Field::Kept, Some(kept).filter(|kept| *kept > 0.0)),
             (Field::KeptSum, unless_bad(rounded(self.kept_sum)).filter(|_| self.kept > 0)),
         ]
         .into_iter()
@@ -148,9 +151,22 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.12e}").parse().unwrap_or(value)
 }
 
-/// Rounded to 11 digits.
+/// Rounded to 15 digits: a decimal, where it was made of some, and nearly all of it where it was not.
+fn decimal(value: f64) -> f64 {
+    format!("{value:.14e}").parse().unwrap_or(value)
+}
+
+/// Rounded to 10 digits.
 fn coarse(value: f64) -> f64 {
-    format!("{value:.10e}").parse().unwrap_or(value)
+    format!("{value:.9e}").parse().unwrap_or(value)
+}
+
+/// A number minus another one, with the decimals that this one has 13 digits with.
+fn beyond(value: f64, base: f64) -> f64 {
+    let exponent = format!("{base:e}").split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok());
+    let decimals = exponent.map_or(0, |exponent| (12 - exponent).clamp(0, 300));
+    let difference = value - rounded(base);
+    format!("{difference:.*}", decimals.unsigned_abs() as usize).parse().unwrap_or(difference)
 }
 
 impl LeftOut {
@@ -192,7 +208,7 @@ impl Summary {
             Field::Sum => self.sum = value,
             Field::Squares => self.squares = value,
             Field::Sloped => self.sloped = value,
-            Field::Stepped => self.stepped = value,
+            Field::Stepped => self.stepped = self.sloped + value,
             // It is the greatest, too, unless another one is told of.
             Field::Least => {
                 self.least = Some(Extreme { value, time: from, count: 1 });

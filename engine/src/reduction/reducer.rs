@@ -19,6 +19,8 @@ pub struct Reducer {
     compression: Option<Compression>,
     /// The last sample that stays; none before the first.
     kept: Option<Row>,
+    /// What it had seen before that, and has forgotten: older samples are late.
+    seen_to: i64,
     held: Vec<Held>,
     /// Up to the sample that stays, or to the last minute of the gap after it that is over.
     minutes: Minutes,
@@ -38,8 +40,10 @@ pub struct Held {
 /// What a reducer has to remember over a restart.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReducerState {
-    /// The last sample that stays.
-    pub kept: Row,
+    /// The last sample that stays; none before the first.
+    pub kept: Option<Row>,
+    /// What it had seen before that, and has forgotten.
+    pub seen_to: i64,
     /// Those after it that are not decided on.
     pub held: Vec<Held>,
     /// What is known of the minute that is not over.
@@ -83,6 +87,7 @@ impl Reducer {
             exception: settings.exception.map(Exception::new),
             compression: settings.compression.map(Compression::new),
             kept: None,
+            seen_to: i64::MIN,
             held: Vec::new(),
             minutes: Minutes::default(),
             owed: 0,
@@ -91,8 +96,9 @@ impl Reducer {
 
     /// One that goes on where another was.
     pub fn resume(settings: Settings, is_float: bool, state: &ReducerState) -> Reducer {
-        let ReducerState { kept, held, minutes, door, newest_passed, owed } = state.clone();
-        let mut reducer = Reducer { minutes, owed, ..Reducer::new(settings, is_float) };
+        let ReducerState { kept, seen_to, held, minutes, door, newest_passed, owed } = state.clone();
+        let mut reducer = Reducer { seen_to, minutes, owed, ..Reducer::new(settings, is_float) };
+        let Some(kept) = kept else { return reducer };
         let events: Vec<Event> =
             [&kept].into_iter().chain(held.iter().map(|h| &h.row)).map(|r| reducer.event(r)).collect();
         let last = events.len() - 1;
@@ -110,8 +116,9 @@ impl Reducer {
 
     /// What it has to remember; nothing before the first sample.
     pub fn state(&self) -> Option<ReducerState> {
-        Some(ReducerState {
-            kept: self.kept.clone()?,
+        (self.newest_time() > i64::MIN).then(|| ReducerState {
+            kept: self.kept.clone(),
+            seen_to: self.seen_to,
             held: self.held.clone(),
             minutes: self.minutes,
             door: self.compression.as_ref().map_or((f64::NEG_INFINITY, f64::INFINITY), Compression::door),
@@ -128,6 +135,11 @@ impl Reducer {
     /// The newest sample.
     pub fn newest(&self) -> Option<&Row> {
         self.held.last().map(|held| &held.row).or(self.kept.as_ref())
+    }
+
+    /// The time of the newest sample it has seen; samples that are not newer are late.
+    pub fn newest_time(&self) -> i64 {
+        self.newest().map_or(self.seen_to, |newest| newest.time)
     }
 
     /// The last sample that stays.
@@ -203,7 +215,8 @@ impl Reducer {
             self.keep_first(decided);
         }
         self.minutes.end(&mut decided.summaries);
-        *self = Reducer { owed: self.owed, ..Reducer::new(self.settings, self.is_float) };
+        let seen_to = self.newest_time();
+        *self = Reducer { seen_to, owed: self.owed, ..Reducer::new(self.settings, self.is_float) };
     }
 
     /// Passes a sample on to the second filter; answers how many samples were left out.

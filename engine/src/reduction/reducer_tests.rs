@@ -103,7 +103,12 @@ fn check(rows: &[Row], kept: &[Row], summaries: &[Summary]) -> Result<(), TestCa
         let in_it: Vec<&Row> =
             kept.iter().filter(|row| is_in(row) || (row.time == to && summary.end.is_some())).collect();
         let number = |row: &Row| row.cell.value.map_or(0.0, f64::from_bits);
-        prop_assert!(summary.has_kept(in_it.len() as u64, in_it.iter().map(|row| number(row)).sum()));
+        prop_assert!(
+            summary.has_kept(
+                in_it.len() as u64,
+                (1..).zip(&in_it).map(|(place, row)| f64::from(place) * number(row)).sum()
+            )
+        );
         let values: Vec<f64> = out.iter().filter_map(|row| row.cell.value.map(f64::from_bits)).collect();
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()));
         prop_assert!(near(summary.sum, values.iter().sum()));
@@ -161,7 +166,8 @@ proptest! {
         }
         prop_assert_eq!(counted + left_out, rows.len() as u64);
         reducer.finish(&mut decided);
-        prop_assert!(reducer.state().is_none());
+        prop_assert!(reducer.newest().is_none());
+        prop_assert_eq!(reducer.newest_time(), rows[rows.len() - 1].time);
         let kept: Vec<i64> = decided.kept.iter().map(|row| row.time).collect();
         prop_assert_eq!(kept, filtered(settings, &rows));
         check(&rows, &decided.kept, &decided.summaries)?;

@@ -26,7 +26,7 @@ pub struct Summary {
     pub status: Status,
     /// Samples that stay, one at its end included.
     pub kept: u64,
-    /// The sum of their values, in their order.
+    /// The sum of their values, each times its place among them: other values hardly have the same.
     pub kept_sum: f64,
     /// Samples that were left out.
     pub count: u64,
@@ -110,7 +110,7 @@ impl Summary {
     /// Takes in a sample that stays, at its end.
     pub(super) fn keep(&mut self, event: &Event) {
         self.kept += 1;
-        self.kept_sum += event.number();
+        self.kept_sum += self.kept as f64 * event.number();
         self.end = Some(event.number());
     }
 

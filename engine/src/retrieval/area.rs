@@ -126,7 +126,7 @@ impl Area {
         self.open = (self.index < self.grid.len()).then(|| self.grid.interval(self.index));
         let mut is_exact = true;
         for part in self.parts.take_until(interval) {
-            is_exact &= !part.spoils(interval, &self.grid, false);
+            is_exact &= !part.spoils_areas(interval);
             if let Some(added) =
                 part.added.filter(|_| part.is_within(interval) && self.rules.is_value(part.summary.status))
             {

@@ -108,16 +108,17 @@ impl Waiting {
     }
 
     /// Finds out what was left out, as far as that can be known; all of it where no sample follows. More
-    /// samples may go on after that.
+    /// samples may go on after that. Parts ascend in where they begin.
     pub fn judge(&mut self, is_complete: bool) -> Vec<Part> {
         let last = if is_complete { Some(i64::MAX) } else { self.times.last().copied() };
         self.compare(last);
         let mut parts = Vec::new();
-        while let Some(leads_on) = self.leads_on(is_complete) {
+        while let Some(leads_on) = self.leads_on() {
             let Some(Told { summary, added, .. }) = self.left_out.pop_front() else { break };
             self.add(&summary, added.flatten(), leads_on, &mut parts);
         }
-        if let Some(Before { to, is_open: true, .. }) = self.left_out.is_empty().then_some(self.before) {
+        let Before { to, is_open, .. } = self.before;
+        if is_open && self.left_out.is_empty() && last.is_some_and(|last| last > to) {
             // What goes on there was deleted.
             self.add_hole(to, i64::MAX, &mut parts);
             self.before.is_open = false;
@@ -140,7 +141,7 @@ impl Waiting {
 
     /// Whether lines that lead out of the first summary are those of the samples that came; none while
     /// that is not known.
-    fn leads_on(&self, is_complete: bool) -> Option<bool> {
+    fn leads_on(&self) -> Option<bool> {
         let mut all = self.left_out.iter().peekable();
         while let Some(Told { summary, added, .. }) = all.next() {
             added.as_ref()?;
@@ -149,9 +150,8 @@ impl Waiting {
             }
             let next = match all.peek() {
                 Some(next) if next.summary.from == summary.to => next,
-                // It is told of more than is held: a summary that is missing was deleted.
-                Some(_) => return Some(false),
-                None => return is_complete.then_some(false).or(Some(false)),
+                // More is told of than is held: a summary that is missing was deleted.
+                _ => return Some(false),
             };
             // A line through a stretch without samples is as good as the samples that it leads to.
             match &next.added {
@@ -171,20 +171,22 @@ impl Waiting {
             self.add_hole(self.before.to, from, parts);
         }
         let is_led_to = matches!(start, Start::Sample(_)) || (goes_on && self.before.is_led_to);
-        if matches!(start, Start::Between { .. }) && !goes_on {
+        if (matches!(start, Start::Between { .. }) || added.is_none()) && !goes_on {
             let at = self.times.partition_point(|time| *time < from);
             let before = at.checked_sub(1).map_or(i64::MIN, |before| self.times[before]);
             self.add_hole(before, from, parts);
         }
         parts.push(Part { summary: *summary, added, is_exact: added.is_some() && is_led_to && leads_on });
         let is_led_to = added.is_some() && (count + kept > 0 || is_led_to);
-        self.before = Before { to, is_led_to, is_open: end.is_none() };
+        // Where samples are others than they were, so may be what lines lead to.
+        self.before = Before { to, is_led_to, is_open: end.is_none() || added.is_none() };
     }
 
     /// Between two samples that stay something was left out, and of this part of the time it is not known
     /// what: it was deleted.
     fn add_hole(&self, from: i64, to: i64, parts: &mut Vec<Part>) {
-        let to = self.times[self.times.partition_point(|time| *time < from)..].first().map_or(to, |next| to.min(*next));
+        let to =
+            self.times[self.times.partition_point(|time| *time <= from)..].first().map_or(to, |next| to.min(*next));
         if from < to {
             parts.push(Part { summary: unknown(from, to), added: None, is_exact: false });
             parts.sort_by_key(|part| part.summary.from);
@@ -206,7 +208,8 @@ fn added(summary: &Summary, samples: Samples<'_>) -> Option<Added> {
     let last = if end.is_some() { samples.times.partition_point(|time| *time <= to) } else { stop };
     let is_of_it = |sample: Sample| sample.status == status;
     let kept: Vec<Sample> = (first..last).map(|i| samples.get(i)).collect();
-    let sum = kept.iter().map(|sample| sample.value).fold(0.0, |sum, value| sum + value);
+    let sum =
+        (1..).zip(&kept).map(|(place, sample)| f64::from(place) * sample.value).fold(0.0, |sum, value| sum + value);
     if !summary.has_kept(kept.len() as u64, sum) || !kept.iter().copied().all(is_of_it) {
         return None;
     }
@@ -246,10 +249,10 @@ impl Parts {
         self.0.push_back(part);
     }
 
-    /// Takes the parts that begin before the end of an interval. What reaches into the next one stays
-    /// for that, too.
+    /// Takes the parts that begin before the end of an interval, and that which begins there. What reaches
+    /// into the next one stays for that, too.
     pub fn take_until(&mut self, interval: Interval) -> Vec<Part> {
-        let count = self.0.partition_point(|part| part.summary.from < interval.high);
+        let count = self.0.partition_point(|part| part.summary.from <= interval.high);
         let taken: Vec<Part> = self.0.drain(..count).collect();
         let lasting = taken.iter().rev().filter(|part| part.summary.to > interval.high);
         lasting.for_each(|part| self.0.push_front(*part));
@@ -273,10 +276,17 @@ impl Part {
         self.summary.from >= interval.low && self.summary.to <= interval.high
     }
 
-    /// Whether what is known of an interval is not exact for its sake.
-    pub fn spoils(&self, interval: Interval, grid: &Grid, counts_samples: bool) -> bool {
+    /// Whether the areas of an interval are not exact for its sake: it is not exact itself, or lies in the
+    /// interval in part only.
+    pub fn spoils_areas(&self, interval: Interval) -> bool {
         let touches = self.summary.from < interval.high && self.summary.to > interval.low;
-        // Backwards, samples at the starts of minutes are of the interval before.
-        touches && (!self.is_exact || (grid.is_reverse() && counts_samples && self.summary.count > 0))
+        touches && !(self.is_exact && self.is_within(interval))
+    }
+
+    /// Whether what is known of the samples of an interval is not exact for its sake. Backwards, samples at
+    /// the starts of minutes are of the interval before, and a summary does not tell them apart.
+    pub fn spoils_samples(&self, interval: Interval, grid: &Grid) -> bool {
+        let touches = self.summary.from <= interval.high && self.summary.to > interval.low;
+        self.spoils_areas(interval) || (grid.is_reverse() && touches && self.summary.count > 0)
     }
 }

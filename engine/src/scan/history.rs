@@ -83,6 +83,8 @@ struct Group {
     /// Of tags with reduction.
     ends: BTreeMap<TagId, LiveEnd>,
     cursor: ScanCursor,
+    /// What was read and not handed on yet.
+    runs: VecDeque<(TagId, Arc<Rows>, Range<usize>)>,
     has_begun: bool,
     /// Whether samples outside the spans are left out.
     only_data: bool,
@@ -150,13 +152,15 @@ impl Histories {
             self.group = Some(self.begin(tags, is_reduced)?);
             return Ok(true);
         };
-        match group.cursor.next().transpose()? {
-            Some(batch) => {
-                self.pass(&mut group, batch)?;
-                self.group = Some(group);
-            }
-            None => while self.end_tag(&mut group)? {},
+        if let Some(run) = group.runs.pop_front() {
+            self.pass(&mut group, run)?;
+        } else if let Some(batch) = group.cursor.next().transpose()? {
+            let rows = Arc::new(batch.rows);
+            group.runs.extend(batch.runs.into_iter().map(|(tag, range)| (tag, Arc::clone(&rows), range)));
+        } else if !self.end_tag(&mut group, None)? {
+            return Ok(true);
         }
+        self.group = Some(group);
         Ok(true)
     }
 
@@ -177,7 +181,16 @@ impl Histories {
         let columns = self.request.columns;
         let request = ScanRequest { from: low, to: high, columns, ..ScanRequest::of(TagSelection::Ids(tags.clone())) };
         let cursor = self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))?;
-        Ok(Group { tags: tags.into(), high, around, ends, cursor, has_begun: false, only_data: self.request.spans })
+        Ok(Group {
+            tags: tags.into(),
+            high,
+            around,
+            ends,
+            cursor,
+            runs: VecDeque::new(),
+            has_begun: false,
+            only_data: self.request.spans,
+        })
     }
 
     fn live_ends(&self, tags: &[TagId], low: i64, high: i64) -> BTreeMap<TagId, LiveEnd> {
@@ -190,17 +203,20 @@ impl Histories {
         tags.iter().map(end).collect()
     }
 
-    /// Hands on the samples of a batch.
-    fn pass(&mut self, group: &mut Group, batch: ScanBatch) -> Result<()> {
-        let rows = Arc::new(batch.rows);
-        for (tag, range) in batch.runs {
-            while group.tags.front().is_some_and(|next| *next != tag) {
-                self.end_tag(group)?;
-            }
-            self.begin_tag(group)?;
-            let Some(last) = rows.times[range.clone()].last() else { continue };
-            self.tell_left_out(group, tag, *last)?;
-            group.pass(tag, &rows, range, &mut self.ready);
+    /// Hands on samples of a tag, or as many of them as it is told of what was left out.
+    fn pass(&mut self, group: &mut Group, run: (TagId, Arc<Rows>, Range<usize>)) -> Result<()> {
+        if group.tags.front().is_some_and(|next| *next != run.0) {
+            self.end_tag(group, Some(run))?;
+            return Ok(());
+        }
+        let (tag, rows, range) = run;
+        self.begin_tag(group)?;
+        let told = group.told(tag);
+        let known = range.start + rows.times[range.clone()].partition_point(|time| *time < told);
+        group.pass(tag, &rows, range.start..known, &mut self.ready);
+        if known < range.end {
+            self.tell_left_out(group, tag)?;
+            group.runs.push_front((tag, rows, known..range.end));
         }
         Ok(())
     }
@@ -210,42 +226,54 @@ impl Histories {
         group.has_begun = true;
         let span = group.around.get(&tag).and_then(|around| around.span);
         self.ready.push_back(HistoryPart::Begin(tag, span));
-        self.tell_left_out(group, tag, self.request.low)?;
+        self.tell_left_out(group, tag)?;
         push_rows(group.around.get(&tag).map_or(&[], |around| &around.before), &mut self.ready);
         Ok(())
     }
 
-    /// Ends the next tag; false where there is none.
-    fn end_tag(&mut self, group: &mut Group) -> Result<bool> {
+    /// Ends the next tag, or tells more of what was left out of it; then `run` is the next one again. False
+    /// where there is no tag.
+    fn end_tag(&mut self, group: &mut Group, run: Option<(TagId, Arc<Rows>, Range<usize>)>) -> Result<bool> {
+        if let Some(run) = run {
+            group.runs.push_front(run);
+        }
         self.begin_tag(group)?;
         let Some(tag) = group.tags.front().copied() else { return Ok(false) };
-        self.tell_left_out(group, tag, group.high)?;
-        group.end_tag(tag, &mut self.ready);
+        if group.told(tag) <= group.high {
+            self.tell_left_out(group, tag)?;
+        } else {
+            group.end_tag(tag, &mut self.ready);
+        }
         Ok(true)
     }
 
-    /// Tells what was left out of a tag up to a time.
-    fn tell_left_out(&mut self, group: &mut Group, tag: TagId, to: i64) -> Result<()> {
-        let Some(end) = group.ends.get_mut(&tag) else { return Ok(()) };
-        let high = group.high;
-        let to = to.saturating_add(BEYOND).min(high);
-        while end.next <= to {
-            let (from, last) = (end.next, end.next.saturating_add(MINUTES_TOGETHER * MINUTE - 1).min(high));
-            let mut left_out = LeftOut::default();
-            let series = TagSelection::Ids(Field::all_of(tag).collect());
-            let columns = Columns::TIME | Columns::VALUE | Columns::STATUS;
-            let request = ScanRequest { from, to: last, columns, ..ScanRequest::of(series) };
-            for batch in self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))? {
-                let ScanBatch { runs, rows, .. } = batch?;
-                runs.into_iter().for_each(|(series, range)| left_out.take(series, &rows, range));
-            }
-            if let Some(tail) = &end.tail {
-                let unsettled = tail.summaries.iter().filter(|summary| (from..=last).contains(&summary.from));
-                left_out.end_with(tail.from, unsettled);
-            }
-            self.ready.push_back(HistoryPart::LeftOut(left_out));
-            end.next = last.saturating_add(1);
+    /// Tells more of what was left out of a tag.
+    fn tell_left_out(&mut self, group: &mut Group, tag: TagId) -> Result<()> {
+        let Some(end) = group.ends.get_mut(&tag).filter(|end| end.next <= group.high) else { return Ok(()) };
+        let (from, last) = (end.next, end.next.saturating_add(MINUTES_TOGETHER * MINUTE - 1).min(group.high));
+        let mut left_out = LeftOut::default();
+        let columns = Columns::TIME | Columns::VALUE | Columns::STATUS;
+        let series = TagSelection::Ids(Field::all_of(tag).collect());
+        let request = ScanRequest { from, to: last, columns, ..ScanRequest::of(series) };
+        for batch in self.view.open(&self.view.plan(&request, 1)?, 0, Arc::clone(&self.metrics))? {
+            let ScanBatch { runs, rows, .. } = batch?;
+            runs.into_iter().for_each(|(series, range)| left_out.take(series, &rows, range));
         }
+        if let Some(tail) = &end.tail {
+            let unsettled = tail.summaries.iter().filter(|summary| (from..=last).contains(&summary.from));
+            left_out.end_with(tail.from, unsettled);
+        }
+        end.next = last.saturating_add(1);
+        if left_out.summaries.is_empty() && left_out.inexact.is_empty() && end.next <= group.high {
+            // Where nothing was left out for long, nothing is read for long.
+            let request = ScanRequest { from: end.next, to: group.high, ..request };
+            let settled = self.view.statistics(&request, Arc::clone(&self.metrics))?.first_time;
+            let unsettled = end.tail.as_ref().and_then(|tail| tail.summaries.first()).map(|summary| summary.from);
+            let unsettled = unsettled.filter(|from| *from >= end.next);
+            let next = settled.into_iter().chain(unsettled).min();
+            end.next = next.map_or(group.high.saturating_add(1), |next| next.min(group.high.saturating_add(1)));
+        }
+        self.ready.push_back(HistoryPart::LeftOut(left_out));
         Ok(())
     }
 
@@ -414,6 +442,14 @@ impl LiveEnd {
 }
 
 impl Group {
+    /// Up to this time it was told what was left out before samples of a tag, and at lines that lead on.
+    fn told(&self, tag: TagId) -> i64 {
+        match self.ends.get(&tag) {
+            Some(end) if end.next <= self.high => end.next.saturating_sub(BEYOND),
+            _ => i64::MAX,
+        }
+    }
+
     /// Hands on samples of the tag that has begun.
     fn pass(&mut self, tag: TagId, rows: &Arc<Rows>, range: Range<usize>, ready: &mut VecDeque<HistoryPart>) {
         let (first, last) = match self.around.get(&tag).and_then(|around| around.span) {

@@ -92,11 +92,20 @@ impl TagSource {
         Ok(TagSource::clipped(tag, rank, first, last, from, to, origin))
     }
 
-    /// The samples of a tag that are not decided on, from `from` to `to`.
-    pub(super) fn held(rank: usize, memtable: &Memtable, tag: TagId, (from, to): (i64, i64)) -> Option<TagSource> {
+    /// The samples of a tag that are not decided on, from `from` to `to`, but for those that are deleted.
+    pub(super) fn held(
+        rank: usize,
+        memtable: &Memtable,
+        tag: TagId,
+        (from, to): (i64, i64),
+        deletes: &Deletes,
+    ) -> Option<TagSource> {
         let mut rows = Rows::default();
-        let held = memtable.held(tag);
-        held.iter().filter(|row| (from..=to).contains(&row.time)).for_each(|row| rows.push(row.time, &row.cell));
+        for row in memtable.held(tag) {
+            if (from..=to).contains(&row.time) && !deletes.hide(0, tag, row.time) {
+                rows.push(row.time, &row.cell);
+            }
+        }
         TagSource::of_held(rank, tag, rows)
     }
 
@@ -213,6 +222,7 @@ struct Held {
     rank: usize,
     memtable: Arc<Memtable>,
     tags: Vec<TagId>,
+    deletes: Deletes,
 }
 
 enum Tags {
@@ -251,12 +261,20 @@ impl Inventory {
             rank: view.segments.len() + view.memtables.len(),
             memtable: Arc::clone(memtable),
             tags: if all { memtable.tags_held() } else { Vec::new() },
+            deletes: view.deletes_of_memtable(memtable),
         });
         let in_memory = |(rank, memtable): (usize, &Arc<Memtable>)| InMemory {
             rank,
             memtable: Arc::clone(memtable),
-            // Those of a flushed one are not asked for: it is left out below.
-            tags: if all { memtable.series().unwrap_or_default() } else { Vec::new() },
+            // Those of a flushed one are not asked for: it is left out below. What is held now may be among
+            // its samples when it is asked for them.
+            tags: match &held {
+                _ if !all => Vec::new(),
+                Some(held) if Arc::ptr_eq(&held.memtable, memtable) => {
+                    union(&held.tags, &memtable.series().unwrap_or_default())
+                }
+                _ => memtable.series().unwrap_or_default(),
+            },
             deletes: view.deletes_of_memtable(memtable),
         };
         let memtables = (view.segments.len()..).zip(&view.memtables).map(in_memory).collect();
@@ -356,8 +374,9 @@ impl Inventory {
     }
 
     fn add_held(&self, found: &mut Vec<TagSource>, tags: &[TagId]) {
-        let Some(Held { rank, memtable, .. }) = &self.held else { return };
-        found.extend(tags.iter().filter_map(|tag| TagSource::held(*rank, memtable, *tag, (self.from, self.to))));
+        let Some(Held { rank, memtable, deletes, .. }) = &self.held else { return };
+        let times = (self.from, self.to);
+        found.extend(tags.iter().filter_map(|tag| TagSource::held(*rank, memtable, *tag, times, deletes)));
     }
 
     fn add_memtable(&self, found: &mut Vec<TagSource>, from: &InMemory, tags: &[TagId]) -> Result<()> {
@@ -387,6 +406,14 @@ impl Inventory {
         found.extend(runs.into_iter().flat_map(visible));
         Ok(())
     }
+}
+
+/// What is in one or the other; both ascend.
+fn union(a: &[TagId], b: &[TagId]) -> Vec<TagId> {
+    let mut all = [a, b].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Leaves out sources without a row of the qualities asked for, where they hide no row of an

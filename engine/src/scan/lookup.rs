@@ -71,7 +71,7 @@ impl ReadView {
         assert!(wanted.is_sorted(), "cells are looked up by ascending tags and times");
         let mut lookup = Lookup { wanted, found: vec![None; wanted.len()], sizes };
         if let Some(memtable) = &self.held {
-            lookup.look_into_held(memtable);
+            lookup.look_into_held(memtable, &self.deletes_of_memtable(memtable));
         }
         for memtable in self.memtables.iter().rev() {
             let deletes = self.deletes_of_memtable(memtable);
@@ -88,7 +88,10 @@ impl ReadView {
     /// All sources of one tag from `from` to `to`, ascending in rank.
     fn sources_of(&self, tag: TagId, from: i64, to: i64) -> Result<Vec<TagSource>> {
         let rank = self.segments.len() + self.memtables.len();
-        let held = self.held.as_ref().and_then(|memtable| TagSource::held(rank, memtable, tag, (from, to)));
+        let held = self
+            .held
+            .as_ref()
+            .and_then(|memtable| TagSource::held(rank, memtable, tag, (from, to), &self.deletes_of_memtable(memtable)));
         let mut sources = Vec::new();
         for (rank, segment) in self.segments.iter().enumerate() {
             let meta = segment.meta();
@@ -134,14 +137,16 @@ impl Lookup<'_> {
         self.wanted[place].1
     }
 
-    fn look_into_held(&mut self, memtable: &Memtable) {
-        for of_tag in (0..self.wanted.len()).collect::<Vec<_>>().chunk_by(|a, b| self.wanted[*a].0 == self.wanted[*b].0)
-        {
-            for row in memtable.held(self.wanted[of_tag[0]].0) {
-                if let Ok(at) = of_tag.binary_search_by_key(&row.time, |place| self.time(*place)) {
-                    self.found[of_tag[at]] = Some(row.cell);
-                }
+    fn look_into_held(&mut self, memtable: &Memtable, deletes: &Deletes) {
+        let mut start = 0;
+        for of_tag in self.wanted.chunk_by(|a, b| a.0 == b.0) {
+            let tag = of_tag[0].0;
+            for row in memtable.held(tag).into_iter().filter(|row| !deletes.hide(0, tag, row.time)) {
+                let from = of_tag.partition_point(|wanted| wanted.1 < row.time);
+                let same = of_tag[from..].iter().take_while(|wanted| wanted.1 == row.time).count();
+                self.found[start + from..start + from + same].fill(Some(row.cell));
             }
+            start += of_tag.len();
         }
     }
 

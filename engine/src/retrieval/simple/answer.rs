@@ -38,7 +38,11 @@ impl Closed<'_> {
     /// Adds the answer to an aggregate.
     pub fn answer(&self, aggregate: Aggregate, answers: &mut Answers) {
         let Answer { time, value, mut status, bits } = self.of(aggregate);
-        if !self.open.is_exact && aggregate.accounts_for_left_out() && status.quality() == Quality::Good {
+        let is_exact = match aggregate {
+            aggregate if aggregate.takes_each_sample() => self.open.is_exact.1,
+            aggregate => self.open.is_exact.0 || !aggregate.accounts_for_left_out(),
+        };
+        if !is_exact && status.quality() == Quality::Good {
             status = SUBNORMAL;
         }
         let value = value.filter(|_| status.quality() != Quality::Bad);

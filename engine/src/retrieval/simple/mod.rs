@@ -66,8 +66,8 @@ struct Open {
     transitions: Transitions,
     regions: Regions,
     bounded: BoundedExtremes,
-    /// Whether all that was left out is accounted for.
-    is_exact: bool,
+    /// Whether all that was left out is accounted for in areas, and where samples count.
+    is_exact: (bool, bool),
 }
 
 /// Which of it is needed.
@@ -273,14 +273,15 @@ impl Open {
             transitions: Transitions::default(),
             regions: Regions::from(&low, interval.low),
             bounded: BoundedExtremes::from(&whole_low, interval, rules, grid),
-            is_exact: true,
+            is_exact: (true, true),
         }
     }
 
     /// Takes in what was left out in a stretch of time, where that lies in the interval.
     fn account_for(&mut self, part: &Part, rules: &Rules, grid: &Grid) {
         let summary = &part.summary;
-        self.is_exact &= !part.spoils(self.interval, grid, true);
+        self.is_exact.0 &= !part.spoils_areas(self.interval);
+        self.is_exact.1 &= !part.spoils_samples(self.interval, grid);
         let Some(added) = part.added.filter(|_| part.is_within(self.interval)) else { return };
         if rules.is_value(summary.status) {
             self.regions.area += if rules.stepped { added.stepped } else { added.sloped };
