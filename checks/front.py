@@ -1,6 +1,7 @@
 """What clients ask before they ask for data: catalogue, schema, health, metrics, the shapes of results."""
 
 import json
+import re
 import urllib.request
 
 import adbc_driver_flightsql.dbapi
@@ -94,3 +95,9 @@ def check_formats(report, server):
 def check_current(report, server):
     row = server.must("sql", "--format", "csv", "SELECT * FROM current_values").splitlines()[1:]
     report.equal("the current value is the newest", row, ["front.A,2026-01-01T12:00:16.000000001Z,,Scan Timeout,bad,2147483648"])
+
+
+def query_seconds(server):
+    """Sum and number of query times so far."""
+    text = get(server, "/metrics")[1]
+    return [float(re.search(rf"^tagus_query_latency_seconds_{part} (\S+)", text, re.MULTILINE)[1]) for part in ("sum", "count")]

@@ -71,21 +71,15 @@ def warm(report, server, sql):
         with connection.cursor() as cursor:
             for number in range(60):
                 if number == 10:
-                    before = query_seconds(server)
+                    before = front.query_seconds(server)
                 began = time.perf_counter()
                 cursor.execute(sql)
                 cursor.fetch_arrow_table()
                 taken.append((time.perf_counter() - began) * 1000)
-    after = query_seconds(server)
+    after = front.query_seconds(server)
     mean = (after[0] - before[0]) / max(1, after[1] - before[1]) * 1000
     median = statistics.median(taken[10:])
     report.note(f"one tag, one hour, warm: mean {mean:.2f} ms inside the server, median {median:.2f} ms seen by the client")
-
-
-def query_seconds(server):
-    """Sum and number of query times so far."""
-    text = front.get(server, "/metrics")[1]
-    return [float(re.search(rf"^tagus_query_latency_seconds_{part} (\S+)", text, re.MULTILINE)[1]) for part in ("sum", "count")]
 
 
 def main():

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tagus_engine::Result;
 use tagus_engine::format::crc32c;
+use tagus_engine::limits;
 use tagus_engine::manifest::{Edit, Manifest, ManifestState};
+use tagus_engine::reduction::{Decided, Reducer};
+use tagus_engine::sample::{Cell, Row};
 use tagus_sim::Sim;
 
 use crate::one_line;
@@ -72,6 +75,23 @@ fn check(state: &ManifestState) {
         assert!(!segment.name.chars().any(char::is_control), "{:?}", segment.name);
     }
     assert!(state.log_position.checked_add(1).is_some() && state.next_segment_id.checked_add(1).is_some());
+    for (tag, remembered) in &state.reducers {
+        let spec = &state.tags.get(*tag).expect("reducers are of tags").spec;
+        let settings = spec.reduction.and_then(|reduction| reduction.settings(spec)).expect("its reduction is on");
+        goes_on(Reducer::resume(settings, spec.tag_type.is_float(), remembered));
+    }
+}
+
+/// Takes another sample, and ends.
+fn goes_on(mut reducer: Reducer) {
+    let tail = reducer.tail();
+    assert!(tail.is_none_or(|tail| tail.rows.len() <= 2));
+    let time = reducer.newest_time().max(limits::TIME_MIN) + 1;
+    let mut decided = Decided::default();
+    reducer.push(Row { time, cell: Cell::good(0) }, &mut decided);
+    reducer.finish(&mut decided);
+    assert!(decided.kept.len() <= 3);
+    assert!(decided.summaries.iter().all(|summary| summary.numbers().count() > 0));
 }
 
 /// A file with the head and checksum that it needs; kind and version stay.

@@ -167,13 +167,15 @@ fn manifests() {
         all.extend_from_slice(&bytes);
         put("manifest", &format!("edits-{}", number + 1), &all);
     }
-    let mut old = Vec::new();
-    for number in 1..=2 {
-        let bytes = kept(&format!("format-1/manifest/{number:020}.manifest"));
-        old.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        old.extend_from_slice(&bytes);
+    for (version, files) in [(1, 2), (2, 3), (3, 4)] {
+        let mut archive = Vec::new();
+        for number in 1..=files {
+            let bytes = kept(&format!("format-{version}/manifest/{number:020}.manifest"));
+            archive.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            archive.extend_from_slice(&bytes);
+        }
+        put("manifest", &format!("version-{version}"), &archive);
     }
-    put("manifest", "version-1", &old);
 }
 
 fn segments() {

@@ -2,7 +2,7 @@ use super::codec;
 use super::*;
 use crate::delete::{Cause, Delete, TagRanges};
 use crate::ingest::Counts;
-use crate::reduction::{Deadband, Decided, Deviation, Reducer, ReducerState, Reduction};
+use crate::reduction::{Decided, Reducer, ReducerState, Reduction};
 use crate::sample::{Cell, Row};
 use crate::segment::SegmentMeta;
 use crate::status::Status;
@@ -42,7 +42,7 @@ fn edit() -> Edit {
         next_segment_id: 8,
         added: vec![segment(7, 4)],
         removed: Vec::new(),
-        tags: vec![Tag { id: TagId(1), created: 5, spec: TagSpec::new("a", TagType::Text) }.into()],
+        tags: vec![Tag { id: TagId(1), created: 5, spec: reduced_spec() }.into()],
         sources: vec![("gw".into(), source)],
         forgotten: vec!["old".into()],
         newest: vec![(TagId(1), Row { time: 9, cell }), (TagId(2), Row { time: -9, cell: Cell::good(1) })],
@@ -55,11 +55,15 @@ fn edit() -> Edit {
     }
 }
 
+fn reduced_spec() -> TagSpec {
+    let reduction = Reduction::parse("ExcDev=0.5,CompDev=1").unwrap();
+    TagSpec { reduction: Some(reduction), ..TagSpec::new("a", TagType::Float64) }
+}
+
 /// Where reduction is after samples that both filters left some of out.
 fn reducer_state() -> ReducerState {
-    let filter = |deviation| Deadband { deviation: Deviation::Units(deviation), min: 0, max: 600_000_000_000 };
-    let reduction = Reduction { exception: Some(filter(0.5)), compression: Some(filter(1.0)) };
-    let settings = reduction.settings(&TagSpec::new("a", TagType::Float64)).unwrap();
+    let spec = reduced_spec();
+    let settings = spec.reduction.unwrap().settings(&spec).unwrap();
     let mut reducer = Reducer::new(settings, true);
     for (i, value) in [0.0, 0.1, 0.2, 1.0, 1.1, 1.2, 1.3, 1.2f64].into_iter().enumerate() {
         let time = i64::try_from(i).unwrap() * 20_000_000_000;

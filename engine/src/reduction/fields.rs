@@ -105,7 +105,7 @@ impl Summary {
         let sums = [self.sum, self.squares, self.sloped, self.stepped, self.kept_sum];
         let kept = if sums.iter().all(|sum| sum.is_finite()) { self.kept as f64 } else { f64::from(u32::MAX) };
         let unless_bad = |value: f64| (!self.status.is_bad()).then_some(value);
-        let at = |extreme: &Extreme| seconds(extreme.time - self.from);
+        let at = |extreme: &Extreme| seconds(extreme.time.saturating_sub(self.from));
         let often = |extreme: &Extreme| Some(extreme.count as f64).filter(|_| extreme.count > 1);
         let least = self.least.filter(|_| !self.status.is_bad());
         let is_other = |greatest: &Extreme| least.is_some_and(|least| least.value != greatest.value);

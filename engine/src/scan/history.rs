@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::inventory::{Inventory, TagSource};
+use super::plan::whole_cell;
 use super::spec::{Order, QualitySet, ScanRequest, TagSelection};
 use super::{ReadView, ScanBatch, ScanCursor};
 use crate::error::Result;
@@ -348,6 +350,11 @@ impl Histories {
             let last = after.iter().rfind(is_data).map(|row| row.time);
             ends.insert(*tag, (first, last));
         }
+        let unknown = ends.iter().filter(|(_, (first, last))| first.is_none() || last.is_none());
+        for (tag, (first, last)) in self.ends_in_directories(unknown.map(|(tag, _)| *tag).collect())? {
+            let known = ends.entry(tag).or_default();
+            *known = (known.0.or(Some(first)), known.1.or(Some(last)));
+        }
         for order in [Order::Ascending, Order::Descending] {
             let end = |ends: &(Option<i64>, Option<i64>)| if order == Order::Ascending { ends.0 } else { ends.1 };
             let unknown: Vec<TagId> = ends.iter().filter(|(_, e)| end(e).is_none()).map(|(tag, _)| *tag).collect();
@@ -365,6 +372,28 @@ impl Histories {
             }
         }
         Ok(())
+    }
+
+    /// The first and the last sample of those tags of which directories tell that these are data.
+    fn ends_in_directories(&self, tags: Vec<TagId>) -> Result<Vec<(TagId, (i64, i64))>> {
+        let mut ends = Vec::new();
+        if tags.is_empty() {
+            return Ok(ends);
+        }
+        let all = ScanRequest::of(TagSelection::Ids(tags));
+        let cell = whole_cell(&all);
+        let segments = self.view.segments_of(&cell);
+        let mut inventory = Inventory::new(&self.view, segments, &all.tags, QualitySet::ALL, &cell);
+        while let Some(sources) = inventory.next()? {
+            for of_tag in
+                sources.chunk_by(|a, b| a.tag == b.tag).filter(|of_tag| of_tag.iter().all(TagSource::ends_are_sound))
+            {
+                let first = of_tag.iter().map(|source| source.first).min();
+                let last = of_tag.iter().map(|source| source.last).max();
+                ends.extend(first.zip(last).map(|both| (of_tag[0].tag, both)));
+            }
+        }
+        Ok(ends)
     }
 
     /// The first sample of a tag in this order that is data, behind any number of others.

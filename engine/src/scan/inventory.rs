@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::memtable::{Extent, Flushed, Memtable};
 use crate::sample::Rows;
 use crate::segment::{Columns, Segment, TagRun};
+use crate::status::Quality;
 use crate::tag::TagId;
 
 /// One source of one tag's rows within the times of a cell.
@@ -186,6 +187,12 @@ impl TagSource {
                 TagSource::of_held(rank, tag, some)
             }
         }
+    }
+
+    /// Whether its first and its last time are those of samples that are not Bad, as far as its directory
+    /// tells.
+    pub(super) fn ends_are_sound(&self) -> bool {
+        matches!(&self.origin, Origin::Segment(_, run) if self.whole && run.worst != Quality::Bad)
     }
 
     pub(super) fn overlaps(&self, other: &TagSource) -> bool {

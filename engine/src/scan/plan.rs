@@ -151,7 +151,7 @@ impl ReadView {
 }
 
 /// Everything that was asked for as one cell. It covers all tags that there may be, those of any view.
-fn whole_cell(request: &ScanRequest) -> ScanCell {
+pub(super) fn whole_cell(request: &ScanRequest) -> ScanCell {
     ScanCell {
         first_tag: TagId(0),
         last_tag: request.tags.last(),

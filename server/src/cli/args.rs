@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use tagus_engine::reduction::Deviation;
+use tagus_engine::reduction::{Deviation, Reduction};
 
 use super::import::time::TimeUnit;
 use super::parse;
@@ -167,7 +167,7 @@ pub struct ImportArgs {
     /// CSV, CSV.gz or Parquet files
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Declare the tags of this file first: tag,type,unit,description[,interpolation,low,high,states,future]
+    /// Declare the tags of this file first: tag,type,unit,description[,interpolation,low,high,states,future,reduction]
     #[arg(long, value_name = "FILE")]
     pub tags: Option<PathBuf>,
     /// Write rejected rows with their reasons to this file; without it they make the command fail
@@ -441,6 +441,9 @@ pub struct Metadata {
     /// Whether samples may lie in the future (forecasts, schedules)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub future: Option<bool>,
+    /// What is left out on ingest, as ExcDev=0.5,ExcMax=10m,CompDev=1%,CompMax=8h; `off` for nothing
+    #[arg(long, value_name = "SETTINGS", value_parser = parse::reduction)]
+    pub reduction: Option<Reduction>,
 }
 
 /// `tagus tags create`
@@ -466,7 +469,7 @@ pub struct TagsCreateArgs {
 #[command(
     after_help = "Example:\n  tagus tags set FIC101.PV --description 'feed flow' --high none",
     group(ArgGroup::new("change")
-        .args(["unit", "description", "interpolation", "low", "high", "states", "future"])
+        .args(["unit", "description", "interpolation", "low", "high", "states", "future", "reduction"])
         .required(true)
         .multiple(true))
 )]
@@ -484,8 +487,8 @@ pub struct TagsSetArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tagus tags import tags.csv
 
-Columns: tag,type,unit,description[,interpolation,low,high,states,future]. Tags that exist with the
-same type get the metadata of the file; an empty cell leaves what is there. States are written as
+Columns: tag,type,unit,description[,interpolation,low,high,states,future,reduction]. Tags that exist
+with the same type get the metadata of the file; an empty cell leaves what is there. States are written as
 0=Closed,1=Open; in a name a backslash stands before each of , ; = and \\.")]
 pub struct TagsImportArgs {
     /// The CSV file

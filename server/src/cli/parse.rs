@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tagus_engine::reduction::Deviation;
+use tagus_engine::reduction::{Deviation, Reduction};
 use tagus_engine::status::Status;
 use tagus_engine::tag::{Interpolation, TagSpec, TagType};
 
@@ -47,6 +47,11 @@ pub fn limit(text: &str) -> Result<f64, String> {
 /// A deviation: a number, or one with %.
 pub fn deviation(text: &str) -> Result<Deviation, String> {
     Deviation::parse(text).ok_or_else(|| "write it as 0.5 or 1%".to_string())
+}
+
+/// Settings of reduction.
+pub fn reduction(text: &str) -> Result<Reduction, String> {
+    Reduction::parse(text).map_err(|e| e.why().to_string())
 }
 
 /// Named states.

@@ -12,7 +12,8 @@ use crate::cli::args::Metadata;
 use crate::cli::error::{Failure, Result};
 use crate::cli::parse;
 
-const ADVICE: &str = "correct the line; columns are tag,type,unit,description[,interpolation,low,high,states,future]";
+const ADVICE: &str =
+    "correct the line; columns are tag,type,unit,description[,interpolation,low,high,states,future,reduction]";
 
 /// A tag as a file or a command line declares it.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl Declared {
     /// The declaration with the defaults of what was not said.
     pub fn spec(&self) -> TagSpec {
         let mut spec = TagSpec::new(&self.name, self.tag_type);
-        let Metadata { unit, description, interpolation, low, high, states, future } = self.metadata.clone();
+        let Metadata { unit, description, interpolation, low, high, states, future, reduction } = self.metadata.clone();
         spec.unit = unit.unwrap_or_default();
         spec.description = description.unwrap_or_default();
         spec.interpolation = interpolation.unwrap_or(spec.interpolation);
@@ -37,6 +38,7 @@ impl Declared {
         spec.high = high.filter(|limit| !limit.is_nan());
         spec.states = states.map(|states| states.0).unwrap_or_default();
         spec.future = future.unwrap_or_default();
+        spec.reduction = reduction;
         spec
     }
 }
@@ -74,7 +76,7 @@ struct Columns {
     count: usize,
 }
 
-const OPTIONAL: [&str; 7] = ["unit", "description", "interpolation", "low", "high", "states", "future"];
+const OPTIONAL: [&str; 8] = ["unit", "description", "interpolation", "low", "high", "states", "future", "reduction"];
 
 impl Columns {
     fn find(reader: &Reader<File>) -> std::result::Result<Columns, String> {
@@ -97,7 +99,7 @@ impl Columns {
         for (cell, index) in cells.iter_mut().zip(self.others) {
             *cell = index.map(text).transpose()?.filter(|text| !text.trim().is_empty());
         }
-        let [unit, description, interpolation, low, high, states, future] = cells;
+        let [unit, description, interpolation, low, high, states, future, reduction] = cells;
         let metadata = Metadata {
             unit,
             description,
@@ -106,6 +108,7 @@ impl Columns {
             high: cell("high", high, parse::limit)?,
             states: cell("states", states, parse::states)?,
             future: cell("future", future, parse::boolean)?,
+            reduction: cell("reduction", reduction, parse::reduction)?,
         };
         let word = text(self.tag_type)?;
         let tag_type = parse::tag_type(&word)
@@ -144,15 +147,17 @@ mod tests {
     #[test]
     fn declarations_are_read() {
         let tags = read_text(
-            "tag,type,unit,description,interpolation,low,high,states,future,created\n\
-             A,float,m3/h,\"feed, flow\",step,-1.5,120,,,x\n\
-             B,enum,,,,,,\"0=Closed,1=Open\",true,\n",
+            "tag,type,unit,description,interpolation,low,high,states,future,created,reduction\n\
+             A,float,m3/h,\"feed, flow\",step,-1.5,120,,,x,\"CompDev=1%,CompMax=1h\"\n\
+             B,enum,,,,,,\"0=Closed,1=Open\",true,,\n",
         )
         .unwrap();
         let spec = tags[0].spec();
         assert_eq!((spec.tag_type, &*spec.unit, &*spec.description), (TagType::Float64, "m3/h", "feed, flow"));
         assert_eq!((spec.low, spec.high, spec.future), (Some(-1.5), Some(120.0), false));
         assert_eq!(tags[0].metadata.states, None);
+        let reduction = spec.reduction.unwrap().to_string();
+        assert_eq!(reduction, "CompDev=1%,CompMin=0s,CompMax=3600s");
         let spec = tags[1].spec();
         assert_eq!(spec.states, [(0, Arc::from("Closed")), (1, Arc::from("Open"))]);
         assert!(spec.future && tags[1].metadata.unit.is_none());
@@ -166,6 +171,7 @@ mod tests {
             ("tag,type\nA,flaot\n", "line 2: type 'flaot' is unknown: types are float64"),
             ("tag,type\n,float\n", "line 2: tag name ''"),
             ("tag,type\nA,float\na,int\n", "line 3: tag 'a' is declared twice"),
+            ("tag,type,reduction\nA,float,1%\n", "line 2: reduction '1%': '1%' has no value"),
             ("tag,type,low\nA,float,x\n", "line 2: low 'x': it is no number"),
             ("tag,type,low,high\nA,float,2,1\n", "line 2: tag 'A'"),
             ("tag,type\nA\n", "line 2: the row has 1 fields instead of 2"),

@@ -149,7 +149,7 @@ fn change(declared: &Declared, known: &v1::Tag) -> Result<Option<v1::UpdateTagRe
         high: differs(said.high, known.high),
         states: (merged != known.states).then_some(v1::States { states: merged }),
         future: said.future.filter(|future| *future != known.future),
-        reduction: None,
+        reduction: said.reduction.map(|reduction| reduction.to_string()).filter(|text| *text != known.reduction),
     };
     let nothing = v1::UpdateTagRequest { name: known.name.clone(), ..v1::UpdateTagRequest::default() };
     Ok((change != nothing).then_some(change))
@@ -177,7 +177,7 @@ pub fn message(declared: &Declared) -> v1::Tag {
         states: states(&spec.states),
         future: spec.future,
         created: 0,
-        reduction: String::new(),
+        reduction: spec.reduction.map_or(String::new(), |reduction| reduction.to_string()),
     }
 }
 

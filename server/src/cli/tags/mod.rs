@@ -92,7 +92,7 @@ async fn set(args: TagsSetArgs) -> Result<()> {
 }
 
 fn update(name: String, metadata: Metadata) -> v1::UpdateTagRequest {
-    let Metadata { unit, description, interpolation, low, high, states, future } = metadata;
+    let Metadata { unit, description, interpolation, low, high, states, future, reduction } = metadata;
     v1::UpdateTagRequest {
         name,
         unit,
@@ -102,7 +102,7 @@ fn update(name: String, metadata: Metadata) -> v1::UpdateTagRequest {
         high,
         states: states.map(|states| v1::States { states: declare::states(&states.0) }),
         future,
-        reduction: None,
+        reduction: reduction.map(|reduction| reduction.to_string()),
     }
 }
 

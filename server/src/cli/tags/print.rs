@@ -116,6 +116,7 @@ high
 states         0=Closed,1=Open
 future         false
 created        1970-01-01T00:00:01.500Z
+reduction
 ";
         assert_eq!(std::fs::read_to_string(path).unwrap(), expected);
     }
