@@ -12,10 +12,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::delete::Delete;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
-use crate::format::{Frame, SampleFrame};
+use crate::format::{Frame, FrameBlock, SampleFrame};
 use crate::generation::{Generation, Late, Notes, Pending};
 use crate::ingest::Counts;
-use crate::memtable::Found;
+use crate::memtable::{Found, MemtableWriter};
 use crate::queue::{Queued, closed};
 use crate::reduction::{Field, Settings};
 use crate::tag::{Tag, TagId};
@@ -251,7 +251,8 @@ fn newest_before(generation: &Generation, older_newest: &[i64], frame: &SampleFr
 }
 
 /// Puts the samples of a frame into the memtable, counts those that can be told from it alone
-/// and collects the others.
+/// and collects the others. Those of tags with reduction come last, in order of time: a batch has values
+/// of one kind together, and not as they were measured.
 fn store(
     generation: &Generation,
     older_newest: &[i64],
@@ -261,28 +262,32 @@ fn store(
 ) -> Counts {
     let mut counts = Counts { rejected: frame.rejected, ..Counts::default() };
     let mut memtable = generation.memtable.write(sequence);
+    let mut reduced: Vec<(TagId, i64, &FrameBlock, usize)> = Vec::new();
+    let mut store = |memtable: &mut MemtableWriter<'_>, tag: TagId, block: &FrameBlock, i: usize| {
+        let time = block.rows.times[i];
+        let coerced = block.coerced.get(i).is_some_and(|c| *c);
+        match memtable.put(tag, &block.rows, i) {
+            Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| *newest < time) => {
+                counts.stored += 1;
+            }
+            Found::Nothing => return late.push(Late { tag, time, cell: block.rows.cell(i), coerced }),
+            Found::Other => counts.replaced += 1,
+            Found::Reduced => counts.reduced += 1,
+            Found::Equal => return counts.duplicate += 1,
+        }
+        counts.coerced += u64::from(coerced);
+    };
     for block in &frame.blocks {
         for (i, time) in block.rows.times.iter().enumerate() {
-            let tag = block.tag(i);
-            let coerced = block.coerced.get(i).is_some_and(|c| *c);
-            match memtable.put(tag, &block.rows, i) {
-                Found::Nothing if older_newest.get(tag.0 as usize).is_none_or(|newest| newest < time) => {
-                    counts.stored += 1;
-                }
-                Found::Nothing => {
-                    late.push(Late { tag, time: *time, cell: block.rows.cell(i), coerced });
-                    continue;
-                }
-                Found::Other => counts.replaced += 1,
-                Found::Reduced => counts.reduced += 1,
-                Found::Equal => {
-                    counts.duplicate += 1;
-                    continue;
-                }
+            match block.tag(i) {
+                tag if memtable.reduces(tag) => reduced.push((tag, *time, block, i)),
+                tag => store(&mut memtable, tag, block, i),
             }
-            counts.coerced += u64::from(coerced);
         }
     }
+    // Of the same time the later one still wins.
+    reduced.sort_by_key(|(tag, time, ..)| (*tag, *time));
+    reduced.into_iter().for_each(|(tag, _, block, i)| store(&mut memtable, tag, block, i));
     counts
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 
 use tagus_engine::ingest::{Batch, Block, Counts, Shape, TagRef, Values};
 use tagus_engine::reduction::{Deadband, Decided, Deviation, MINUTE, Reducer, Reduction};
-use tagus_engine::retrieval::{Aggregate, Answers, Grid, Processor, Rules, Samples};
+use tagus_engine::retrieval::{Aggregate, Answers, Grid, LeftOutIs, Processor, Rules, Samples};
 use tagus_engine::sample::{Cell, Row};
 use tagus_engine::scan::{HistoryPart, HistoryRequest, QualitySet, ScanRequest, TagSelection};
 use tagus_engine::segment::Columns;
@@ -100,14 +100,22 @@ impl Plant {
         Reduction { exception: filter(200), compression: filter(1000) }
     }
 
-    /// Samples of one tag and its twin, in order, and now and then one that is late or comes twice.
+    /// Samples of one tag and its twin, in order, and now and then one that is late or comes twice. Of a
+    /// batch some come apart, as those without values do.
     fn write(&mut self, number: usize, may_be_late: bool) {
         let rows: Vec<(i64, i64, u32)> = (0..1 + self.below(40)).map(|_| self.next_row(number, may_be_late)).collect();
         for (name, is_twin) in [(format!("tag{number}"), false), (format!("tag{number}.twin"), true)] {
-            let values: Vec<f64> = rows.iter().map(|row| value(&self.tags[number].spec, row.1)).collect();
-            let shape = Shape::Series { tag: TagRef::Name(name), times: rows.iter().map(|row| row.0).collect() };
-            let statuses = rows.iter().map(|row| row.2).collect();
-            let batch = Batch { blocks: vec![Block { shape, values: Values::Doubles(values), statuses }] };
+            let block = |rows: Vec<&(i64, i64, u32)>| {
+                let values = rows.iter().map(|row| value(&self.tags[number].spec, row.1)).collect();
+                let shape =
+                    Shape::Series { tag: TagRef::Name(name.clone()), times: rows.iter().map(|row| row.0).collect() };
+                Block { shape, values: Values::Doubles(values), statuses: rows.iter().map(|row| row.2).collect() }
+            };
+            let (some, others) = match may_be_late {
+                true => (rows.iter().collect(), Vec::new()),
+                false => rows.iter().partition(|row| row.2 == 0),
+            };
+            let batch = Batch { blocks: vec![block(some), block(others)] };
             let source = self.engine().open_source("", "", 0).unwrap();
             let (send, receive) = mpsc::channel();
             source.submit(1, batch, move |done| drop(send.send(done.map(|done| done.counts())))).unwrap();
@@ -120,6 +128,10 @@ impl Plant {
             }
         }
         let tag = &mut self.tags[number];
+        let mut rows = rows;
+        if tag.reducer.is_some() {
+            rows.sort_by_key(|row| row.0);
+        }
         for (time, level, status) in rows {
             tag.twin.insert(time);
             tag.take(Row { time, cell: cell(&tag.spec, level, Status(status)) });
@@ -320,7 +332,7 @@ impl Plant {
         let (mut compared, mut inexact) = (0, 0);
         for number in 0..TAGS {
             let Some((last, _)) = self.tags[number].all().last() else { continue };
-            let aggregates: Vec<Aggregate> = Aggregate::all().filter(|a| a.accounts_for_left_out()).collect();
+            let aggregates: Vec<Aggregate> = Aggregate::all().filter(|a| a.left_out() != LeftOutIs::Nothing).collect();
             let aggregate = aggregates[self.below(aggregates.len() as u64) as usize];
             let minutes = [1, 3, 10, 60][self.below(4) as usize];
             let mut start = last.div_euclid(MINUTE) * MINUTE - (5 + self.below(200).cast_signed()) * MINUTE;
@@ -339,7 +351,8 @@ impl Plant {
             };
             let mut grid = Grid::new(start, end, (minutes * MINUTE).unsigned_abs());
             // What cuts minutes, or runs backwards, is exact or said not to be.
-            let always = always && self.below(3) > 0;
+            let is_whole = matches!(aggregate.left_out(), LeftOutIs::Area | LeftOutIs::Counted);
+            let always = always && is_whole && self.below(3) > 0;
             match self.below(3) {
                 0 if !always => grid = Grid::new(start - 7 * SECOND, end, 13_500_000_000),
                 1 if !always => grid = Grid::new(end, start, (minutes * MINUTE).unsigned_abs()),

@@ -323,6 +323,11 @@ impl fmt::Debug for Flushed {
 pub(crate) struct MemtableWriter<'a>(parking_lot::RwLockWriteGuard<'a, Inner>);
 
 impl MemtableWriter<'_> {
+    /// Whether it is decided on samples of a tag.
+    pub(crate) fn reduces(&self, tag: TagId) -> bool {
+        self.0.reducers.has(tag)
+    }
+
     /// Stores sample `i` of `rows`, says what was there before.
     pub(crate) fn put(&mut self, tag: TagId, rows: &Rows, i: usize) -> Found {
         match self.0.reducers.has(tag) {

@@ -66,6 +66,21 @@ impl Machine {
     }
 }
 
+/// What samples that reduction has left out are for an aggregate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeftOutIs {
+    /// Nothing: it is made of times and qualities, or of the line between two samples.
+    Nothing,
+    /// Part of an area.
+    Area,
+    /// Samples like others: all that it takes of them is known.
+    Counted,
+    /// Values that hold: where they add to no area, they are those of the samples that stay.
+    State,
+    /// Missing: what it answers may be one of them.
+    Missing,
+}
+
 /// What the values of an aggregate are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -158,16 +173,23 @@ impl Aggregate {
         }
     }
 
-    /// Whether it accounts for samples that reduction has left out.
-    pub fn accounts_for_left_out(self) -> bool {
-        matches!(self, TimeAverage | TimeAverage2 | Total | Total2) || self.takes_each_sample()
+    /// What samples that reduction has left out are for it.
+    pub fn left_out(self) -> LeftOutIs {
+        match self {
+            TimeAverage | TimeAverage2 | Total | Total2 => LeftOutIs::Area,
+            Start | End | Delta => LeftOutIs::Missing,
+            NumberOfTransitions | DurationInStateZero | DurationInStateNonZero => LeftOutIs::State,
+            _ if self.takes_each_sample() => LeftOutIs::Counted,
+            _ => LeftOutIs::Nothing,
+        }
     }
 
-    /// Whether samples that reduction has left out count by themselves, and not only for an area.
-    pub(super) fn takes_each_sample(self) -> bool {
+    fn takes_each_sample(self) -> bool {
         matches!(
             self,
             Average
+                | WorstQuality
+                | WorstQuality2
                 | Count
                 | Minimum
                 | Maximum

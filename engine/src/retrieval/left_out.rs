@@ -283,6 +283,20 @@ impl Part {
         touches && !(self.is_exact && self.is_within(interval))
     }
 
+    /// Whether an interval has samples, or part of them, that are missing for its sake.
+    pub fn leaves_out(&self, interval: Interval) -> bool {
+        self.summary.count > 0 && self.summary.from <= interval.high && self.summary.to > interval.low
+    }
+
+    /// Whether the values that hold in an interval are not those of the samples that stay.
+    pub fn spoils_states(&self, interval: Interval) -> bool {
+        let is_same = |added: Added| {
+            self.summary.squares == 0.0 && added.stepped.abs() <= 1e-9 * (1.0 + self.summary.stepped.abs())
+        };
+        let touches = self.summary.from <= interval.high && self.summary.to > interval.low;
+        touches && !(self.is_exact && self.added.is_some_and(is_same))
+    }
+
     /// Whether what is known of the samples of an interval is not exact for its sake. Backwards, samples at
     /// the starts of minutes are of the interval before, and a summary does not tell them apart.
     pub fn spoils_samples(&self, interval: Interval, grid: &Grid) -> bool {

@@ -27,7 +27,7 @@ mod rules;
 mod sample;
 mod simple;
 
-pub use aggregate::{Aggregate, Machine, Output};
+pub use aggregate::{Aggregate, LeftOutIs, Machine, Output};
 pub use area::Area;
 pub use grid::{Grid, Interval};
 pub use plot::Plot;

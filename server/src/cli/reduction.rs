@@ -75,6 +75,11 @@ async fn set(connect: &ConnectArgs, glob: &str, reduction: &Reduction) -> Result
         true => tags.into_iter().partition(|tag| tags::known_type(tag.r#type) != Some(TagType::Text)),
         false => (tags, Vec::new()),
     };
+    // All or none, as far as their settings go.
+    for tag in tags.iter().filter(|_| reduction.is_on()) {
+        let tag_type = tags::known_type(tag.r#type).unwrap_or(TagType::Float64);
+        settings(*reduction, tag, tag_type)?;
+    }
     let count = tags.len();
     let connection = &connection;
     let update = |tag: v1::Tag| async move {

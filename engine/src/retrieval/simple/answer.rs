@@ -5,9 +5,9 @@ use super::bound::Bound;
 use super::extremes::{BoundedExtreme, Place};
 use super::tally::{Extreme, Worst};
 use super::{Open, RESOLUTION};
-use crate::retrieval::Aggregate;
 use crate::retrieval::rules::{Rules, Shares};
 use crate::retrieval::sample::{Answers, SUBNORMAL, Sample, info};
+use crate::retrieval::{Aggregate, LeftOutIs};
 use crate::status::{Quality, Status};
 
 /// An interval of which all is known.
@@ -38,11 +38,15 @@ impl Closed<'_> {
     /// Adds the answer to an aggregate.
     pub fn answer(&self, aggregate: Aggregate, answers: &mut Answers) {
         let Answer { time, value, mut status, bits } = self.of(aggregate);
-        let is_exact = match aggregate {
-            aggregate if aggregate.takes_each_sample() => self.open.is_exact.1,
-            aggregate => self.open.is_exact.0 || !aggregate.accounts_for_left_out(),
+        let spoilt = &self.open.spoilt;
+        let is_spoilt = match aggregate.left_out() {
+            LeftOutIs::Nothing => false,
+            LeftOutIs::Area => spoilt.areas,
+            LeftOutIs::Counted => spoilt.samples,
+            LeftOutIs::State => spoilt.states,
+            LeftOutIs::Missing => spoilt.ends,
         };
-        if !is_exact && status.quality() == Quality::Good {
+        if is_spoilt && status.quality() == Quality::Good {
             status = SUBNORMAL;
         }
         let value = value.filter(|_| status.quality() != Quality::Bad);

@@ -66,8 +66,17 @@ struct Open {
     transitions: Transitions,
     regions: Regions,
     bounded: BoundedExtremes,
-    /// Whether all that was left out is accounted for in areas, and where samples count.
-    is_exact: (bool, bool),
+    spoilt: Spoilt,
+}
+
+/// What is not exact for what was left out.
+#[derive(Clone, Copy, Default)]
+struct Spoilt {
+    areas: bool,
+    samples: bool,
+    states: bool,
+    /// Any sample is missing.
+    ends: bool,
 }
 
 /// Which of it is needed.
@@ -273,15 +282,18 @@ impl Open {
             transitions: Transitions::default(),
             regions: Regions::from(&low, interval.low),
             bounded: BoundedExtremes::from(&whole_low, interval, rules, grid),
-            is_exact: (true, true),
+            spoilt: Spoilt::default(),
         }
     }
 
     /// Takes in what was left out in a stretch of time, where that lies in the interval.
     fn account_for(&mut self, part: &Part, rules: &Rules, grid: &Grid) {
         let summary = &part.summary;
-        self.is_exact.0 &= !part.spoils_areas(self.interval);
-        self.is_exact.1 &= !part.spoils_samples(self.interval, grid);
+        let Spoilt { areas, samples, states, ends } = &mut self.spoilt;
+        *areas |= part.spoils_areas(self.interval);
+        *samples |= part.spoils_samples(self.interval, grid);
+        *states |= part.spoils_states(self.interval);
+        *ends |= part.leaves_out(self.interval) || part.spoils_areas(self.interval);
         let Some(added) = part.added.filter(|_| part.is_within(self.interval)) else { return };
         if rules.is_value(summary.status) {
             self.regions.area += if rules.stepped { added.stepped } else { added.sloped };

@@ -45,6 +45,9 @@ impl Census {
     /// Counts samples that were left out.
     pub fn account_for(&mut self, summary: &Summary) {
         let Summary { count, status, .. } = *summary;
+        if count == 0 {
+            return;
+        }
         self.all += count;
         match status.quality() {
             Quality::Good => self.good += count,

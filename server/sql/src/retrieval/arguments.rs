@@ -122,7 +122,7 @@ impl Call {
         match cast {
             Some(ScalarValue::TimestampNanosecond(Some(time), _)) => Ok(time),
             _ => Err(self.wrong(format!(
-                "{what} is {value}, which is no time between 1677 and 2262; write one such as '2026-01-01T12:00:00Z' or now() - INTERVAL '1 hour'"
+                "{what} is {value}, which is not read as a time between 1677 and 2262; write one such as '2026-01-01T12:00:00Z' or now() - INTERVAL '1 hour'"
             ))),
         }
     }
@@ -141,7 +141,7 @@ impl Call {
 
     /// Nanoseconds of an interval. A plain 0 is one, too.
     fn duration(self, value: &ScalarValue, what: &str) -> Result<u64> {
-        let shown = value.to_string();
+        let shown = shown(value);
         let wrong = |why: &str| self.wrong(format!("the {what} is {shown}: {why}"));
         let interval = match value {
             ScalarValue::Int64(Some(0)) => return Ok(0),
@@ -247,6 +247,16 @@ impl Call {
         let percent = value.trim_end_matches('%').parse().ok().filter(|percent| *percent <= 100);
         percent.ok_or_else(|| self.wrong(format!("{name} is '{value}'; write a whole number from 0 to 100")))
     }
+}
+
+/// A value as messages show it.
+fn shown(value: &ScalarValue) -> String {
+    let ScalarValue::IntervalMonthDayNano(Some(interval)) = value else { return value.to_string() };
+    let seconds = interval.nanoseconds as f64 / 1e9;
+    let parts = [(f64::from(interval.months), "months"), (f64::from(interval.days), "days"), (seconds, "s")];
+    let there: Vec<String> =
+        parts.iter().filter(|(count, _)| *count != 0.0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    if there.is_empty() { "0 s".to_owned() } else { there.join(" ") }
 }
 
 /// The text of a string.

@@ -9,7 +9,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use tagus_engine::reduction::LeftOut;
-use tagus_engine::retrieval::{Answers, Context, Output};
+use tagus_engine::retrieval::{Answers, Context, LeftOutIs, Output};
 use tagus_engine::sample::Rows;
 use tagus_engine::scan::{Histories, HistoryPart, HistoryRequest, QualitySet, ScanRequest, TagSelection};
 use tagus_engine::segment::{Columns, ReadMetrics};
@@ -241,7 +241,7 @@ fn request(reading: &Reading, question: &Question, piece: &Piece, tags: Vec<TagI
         },
         values: if lenient { good.with(Quality::Uncertain) } else { good },
         spans: piece.needs_spans(question),
-        left_out: question.aggregate().is_some_and(|aggregate| aggregate.accounts_for_left_out()),
+        left_out: question.aggregate().is_some_and(|aggregate| aggregate.left_out() != LeftOutIs::Nothing),
         columns: Columns::TIME | Columns::VALUE | Columns::STATUS | texts,
         tags,
     }
