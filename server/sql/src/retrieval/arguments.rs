@@ -122,7 +122,7 @@ impl Call {
         match cast {
             Some(ScalarValue::TimestampNanosecond(Some(time), _)) => Ok(time),
             _ => Err(self.wrong(format!(
-                "{what} is {value}, which is not read as a time between 1677 and 2262; write one such as '2026-01-01T12:00:00Z' or now() - INTERVAL '1 hour'"
+                "{what} is {value}, which is no time between 1677 and 2262, or not written as one; write one such as '2026-01-01T12:00:00Z' or now() - INTERVAL '1 hour'"
             ))),
         }
     }

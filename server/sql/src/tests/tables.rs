@@ -100,10 +100,10 @@ async fn tables_describe_themselves_in_plain_types() {
     let columns = lines(
         &fixture.rows_here("SELECT data_type FROM information_schema.columns WHERE table_schema = 'public'").await,
     );
-    assert_eq!(columns.len(), 6 + 6 + 10);
+    assert_eq!(columns.len(), 6 + 6 + 11);
     assert!(columns.iter().all(|c| !c.contains("Dictionary")), "{columns:?}");
     let columns = lines(&fixture.rows_here("SHOW COLUMNS FROM tags").await);
-    assert_eq!(columns.len(), 10);
+    assert_eq!(columns.len(), 11);
     assert!(fixture.service.tables().iter().any(|(name, schema)| *name == "samples" && schema.fields().len() == 6));
 }
 
