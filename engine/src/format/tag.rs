@@ -39,7 +39,8 @@ pub fn encode_tag(out: &mut Encoder, tag: &Tag) {
         out.zigzag(*code);
         out.str(name);
     }
-    out.u8(u8::from(spec.future) * FUTURE | u8::from(spec.reduction.is_some()) * REDUCED);
+    let future = if spec.future { FUTURE } else { 0 };
+    out.u8(future | if spec.reduction.is_some() { REDUCED } else { 0 });
     if let Some(Reduction { exception, compression }) = spec.reduction {
         encode_filter(out, exception);
         encode_filter(out, compression);

@@ -40,7 +40,7 @@ const AT_ONCE: usize = 32;
 /// Runs the command.
 pub async fn run(command: ReductionCommand) -> Result<()> {
     match command {
-        ReductionCommand::Preview(args) => preview(args).await,
+        ReductionCommand::Preview(args) => Box::pin(preview(args)).await,
         ReductionCommand::Set(args) => {
             let reduction = args.filters.reduction()?;
             set(&args.connect, &args.tags, &reduction).await
