@@ -2,6 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::reduction::Reduction;
+use crate::tag::TagSpec;
+use crate::tag_table::{glob_matches, literals};
 
 /// Settings of an engine. None of them affects the format.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,18 @@ pub struct Config {
     pub segment_bytes: u64,
     /// How long samples are kept; those of tags that no rule matches, for ever.
     pub retention: Vec<Retention>,
+    /// What is left out of tags that are created from now on and declare nothing of it.
+    pub reduction: Vec<ReductionRule>,
+}
+
+/// What is left out of some tags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReductionRule {
+    /// Which tags: a name, or a pattern with `*` and `?`, in any case.
+    pub pattern: String,
+    /// Their reduction. Those that it does not fit have none: texts, and tags without the span of which it
+    /// is a percentage.
+    pub reduction: Reduction,
 }
 
 /// How long the samples of some tags are kept.
@@ -46,6 +61,15 @@ impl Config {
     /// The share of memory that frames have which wait for the log.
     pub(crate) fn queue_bytes_max(&self) -> usize {
         (self.memory_budget / 16).min(limits::QUEUE_BYTES_MAX)
+    }
+
+    /// The reduction of a new tag that declares none: that of the rule with the most characters that are no
+    /// wildcards, if it fits.
+    pub(crate) fn reduction_of(&self, spec: &TagSpec) -> Option<Reduction> {
+        let matching = self.reduction.iter().filter(|rule| glob_matches(&rule.pattern, &spec.name));
+        let rule = matching.max_by_key(|rule| literals(&rule.pattern))?;
+        let reduced = TagSpec { reduction: Some(rule.reduction), ..spec.clone() };
+        reduced.check().ok().and(reduced.reduction)
     }
 
     /// Refuses settings with which writing would stop for ever, or everything would go.
@@ -77,6 +101,7 @@ impl Default for Config {
             log_bytes_max: limits::LOG_BYTES_MAX,
             segment_bytes: limits::SEGMENT_BYTES,
             retention: Vec::new(),
+            reduction: Vec::new(),
         }
     }
 }

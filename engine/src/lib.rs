@@ -44,7 +44,7 @@ mod writing;
 pub use backup::{Backup, BackupReport, RestoreReport, restore};
 pub use changes::Subscription;
 pub use commit::Committed;
-pub use config::{Config, Retention};
+pub use config::{Config, ReductionRule, Retention};
 pub use engine::{Engine, EngineStatus, RecoveryReport};
 pub use error::{Error, ErrorKind, Result};
 pub use mark::FORMAT_VERSION;

@@ -131,6 +131,11 @@ fn shard(folded: &str) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
+/// The characters of a pattern that are no wildcards: the more, the more it says.
+pub(crate) fn literals(pattern: &str) -> usize {
+    pattern.chars().filter(|c| !matches!(c, '*' | '?')).count()
+}
+
 /// Whether a name matches a pattern with `*` and `?` in any case.
 pub fn glob_matches(pattern: &str, name: &str) -> bool {
     folded_matches(&pattern.to_lowercase().chars().collect::<Vec<_>>(), &name.to_lowercase())

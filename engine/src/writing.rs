@@ -229,10 +229,33 @@ impl Shared {
         self.write_tags(changed)
     }
 
+    /// How many tags have reduction, and how many may.
+    fn reducers(&self) -> (usize, usize) {
+        let most = self.config.memory_budget / 4 / limits::REDUCER_BYTES;
+        (self.published.read().active.memtable.reducers(), most)
+    }
+
+    /// Gives new tags the reduction of the rule that matches them, as long as memory has room for it.
+    fn reduce_by_rules(&self, specs: &mut [TagSpec]) {
+        if self.config.reduction.is_empty() {
+            return;
+        }
+        let (there, most) = self.reducers();
+        let mut room = most.saturating_sub(there + specs.iter().filter(|spec| is_reduced(spec)).count());
+        for spec in specs.iter_mut().filter(|spec| spec.reduction.is_none()) {
+            let Some(reduction) = self.config.reduction_of(spec) else { continue };
+            if room == 0 {
+                tracing::warn!("new tags are not reduced: the memory budget has room for {most} that are");
+                return;
+            }
+            room -= 1;
+            spec.reduction = Some(reduction);
+        }
+    }
+
     /// Refuses reduction of so many tags more than there are where memory is too small for them.
     fn check_reducers(&self, more: usize) -> Result<()> {
-        let most = self.config.memory_budget / 4 / limits::REDUCER_BYTES;
-        let there = self.published.read().active.memtable.reducers();
+        let (there, most) = self.reducers();
         if more == 0 || there + more <= most {
             return Ok(());
         }
@@ -241,7 +264,8 @@ impl Shared {
         Err(Error::new(ErrorKind::Exhausted, "reducing a tag failed", why, advice))
     }
 
-    fn add_tags(&self, tags: &TagTable, specs: Vec<TagSpec>) -> Result<Vec<TagId>> {
+    fn add_tags(&self, tags: &TagTable, mut specs: Vec<TagSpec>) -> Result<Vec<TagId>> {
+        self.reduce_by_rules(&mut specs);
         if tags.len() + specs.len() > limits::TAGS_MAX {
             return Err(Error::new(
                 ErrorKind::Exhausted,

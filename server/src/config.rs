@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tagus_engine::{Error, Result, Retention};
+use tagus_engine::reduction::Reduction;
+use tagus_engine::{Error, ReductionRule, Result, Retention};
 
 use crate::limits;
 
@@ -26,11 +27,22 @@ pub struct Config {
     pub auto_create: bool,
     /// How long samples are kept, by patterns of tags.
     pub retention: Vec<Retention>,
+    /// What is left out of new tags, by patterns.
+    pub reduction: Vec<ReductionRule>,
 }
 
 /// The names of all settings as they stand in a file.
-const KEYS: [&str; 8] =
-    ["data", "grpc_addr", "http_addr", "insecure", "memory_budget", "max_future", "auto_create", "retention"];
+const KEYS: [&str; 9] = [
+    "data",
+    "grpc_addr",
+    "http_addr",
+    "insecure",
+    "memory_budget",
+    "max_future",
+    "auto_create",
+    "retention",
+    "reduction",
+];
 
 impl Default for Config {
     fn default() -> Config {
@@ -43,6 +55,7 @@ impl Default for Config {
             max_future: Duration::from_secs(3600),
             auto_create: true,
             retention: Vec::new(),
+            reduction: Vec::new(),
         }
     }
 }
@@ -102,6 +115,7 @@ impl Config {
                     duration.ok_or_else(|| wrong("a duration such as \"90s\", \"30m\", \"1h\" or \"7d\""))?;
             }
             "retention" => self.retention = retention(&value)?,
+            "reduction" => self.reduction = reduction(&value)?,
             _ => return Err(unknown(key)),
         }
         Ok(())
@@ -114,12 +128,7 @@ fn retention(value: &toml::Value) -> std::result::Result<Vec<Retention>, (String
         let why = format!("retention = {} is not {what}", one_line(&value.to_string()));
         (why, "write [retention] and below it lines such as \"site1.*\" = \"365d\"".to_owned())
     };
-    let table = value.as_table().ok_or_else(|| wrong("a table of tag patterns"))?;
-    let mut folded: Vec<String> = table.keys().map(|pattern| pattern.to_lowercase()).collect();
-    folded.sort_unstable();
-    if folded.iter().any(String::is_empty) || folded.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(wrong("made of different patterns that are not empty"));
-    }
+    let table = patterns(value).map_err(wrong)?;
     let rule = |(pattern, age): (&String, &toml::Value)| {
         // Who writes it means months.
         if age.as_str().is_some_and(|age| number_with_unit(age).is_some_and(|(_, unit)| unit == "m")) {
@@ -130,6 +139,30 @@ fn retention(value: &toml::Value) -> std::result::Result<Vec<Retention>, (String
         Ok(Retention { pattern: pattern.clone(), age })
     };
     table.iter().map(rule).collect()
+}
+
+/// A table of patterns of tags, each with what is left out of new tags.
+fn reduction(value: &toml::Value) -> std::result::Result<Vec<ReductionRule>, (String, String)> {
+    let advice = "write [reduction] and below it lines such as \"site1.*\" = \"ExcDev=0.5%,CompDev=1%\"";
+    let wrong = |what: &str| (format!("reduction = {} is not {what}", one_line(&value.to_string())), advice.to_owned());
+    let rule = |(pattern, settings): (&String, &toml::Value)| {
+        let settings = settings.as_str().ok_or_else(|| wrong("made of settings such as \"CompDev=1%\" or \"off\""))?;
+        let reduction = Reduction::parse(settings);
+        let reduction = reduction.map_err(|error| (format!("in [reduction] {}", error.why()), advice.to_owned()))?;
+        Ok(ReductionRule { pattern: pattern.clone(), reduction })
+    };
+    patterns(value).map_err(wrong)?.iter().map(rule).collect()
+}
+
+/// A table by patterns of tags; an error is what it is not.
+fn patterns(value: &toml::Value) -> std::result::Result<&toml::Table, &'static str> {
+    let table = value.as_table().ok_or("a table of tag patterns")?;
+    let mut folded: Vec<String> = table.keys().map(|pattern| pattern.to_lowercase()).collect();
+    folded.sort_unstable();
+    if folded.iter().any(String::is_empty) || folded.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err("made of different patterns that are not empty");
+    }
+    Ok(table)
 }
 
 fn unknown(key: &str) -> (String, String) {
@@ -221,7 +254,8 @@ mod tests {
     fn every_setting_is_read() {
         let text = "data = '/d'\ngrpc_addr = '[::1]:1'\nhttp_addr = 'localhost:2'\ninsecure = true\n\
                     memory_budget = '2 GiB'\nmax_future = '7d'\nauto_create = false\n\
-                    retention = { '*' = '10y', 'test.*' = '12h' }\n";
+                    retention = { '*' = '10y', 'test.*' = '12h' }\n\
+                    reduction = { 'site1.*' = 'CompDev=1%' }\n";
         let config = Config::from_toml(text).unwrap();
         let rule = |pattern: &str, hours: i64| Retention { pattern: pattern.into(), age: hours * 3_600_000_000_000 };
         let expected = Config {
@@ -233,6 +267,10 @@ mod tests {
             max_future: Duration::from_secs(7 * 86_400),
             auto_create: false,
             retention: vec![rule("*", 3650 * 24), rule("test.*", 12)],
+            reduction: vec![ReductionRule {
+                pattern: "site1.*".into(),
+                reduction: Reduction::parse("CompDev=1%").unwrap(),
+            }],
         };
         assert_eq!(config, expected);
         assert_eq!(text.lines().count(), KEYS.len());
@@ -262,6 +300,10 @@ mod tests {
         assert!(refused("[retention]\n'*' = '1m'\n").contains("minutes or months"));
         assert!(refused("[retention]\n'' = '1d'\n").contains("not empty"));
         assert!(refused("[retention]\n'a*' = '1d'\n'A*' = '2d'\n").contains("different patterns"));
+        assert!(refused("reduction = 'CompDev=1'").contains("is not a table"));
+        assert!(refused("[reduction]\n'*' = 1\n").contains("is not made of settings"));
+        assert!(refused("[reduction]\n'*' = 'Dev=1'\n").contains("there is no parameter 'dev'"));
+        assert!(refused("[reduction]\n'a' = 'off'\n'A' = 'off'\n").contains("different patterns"));
         assert!(refused("memory_budget = '1MiB'").contains("at least 16MiB"));
         assert!(refused("[retention]\n'*' = 30\n").contains("is not made of durations"));
         assert!(refused("\n\ndata = ").starts_with("line 3: "));

@@ -15,7 +15,7 @@ use tagus_engine::scan::{HistoryPart, HistoryRequest, QualitySet, ScanRequest, T
 use tagus_engine::segment::Columns;
 use tagus_engine::status::{Quality, Status};
 use tagus_engine::tag::{Interpolation, TagId, TagSpec, TagType};
-use tagus_engine::{Config, Engine, TagChange};
+use tagus_engine::{Config, Engine, ReductionRule, TagChange};
 use tagus_sim::{Fate, Sim};
 
 /// 2026-01-01T00:00:00Z, where the simulated clock stands.
@@ -443,6 +443,48 @@ fn value(spec: &TagSpec, level: i64) -> f64 {
 fn cell(spec: &TagSpec, level: i64, status: Status) -> Cell {
     let bits = if spec.tag_type.is_float() { value(spec, level).to_bits() } else { level.cast_unsigned() };
     Cell { value: Some(bits), text: None, status }
+}
+
+/// Tags that are to come are reduced by the rule that says most of them.
+#[test]
+fn new_tags_are_reduced_by_pattern() {
+    let rule = |pattern: &str, text: &str| ReductionRule {
+        pattern: pattern.into(),
+        reduction: Reduction::parse(text).unwrap(),
+    };
+    let rules = vec![rule("A.*", "CompDev=2"), rule("*", "ExcDev=1%"), rule("a.raw.*", "off")];
+    let config = Config { reduction: rules, memory_budget: 16 << 20, ..Config::default() };
+    let (engine, _) = Engine::open(Sim::new(1).env(), Path::new("/archive"), config).unwrap();
+    let text = |name: &str| Block {
+        shape: Shape::Series { tag: TagRef::Name(name.into()), times: vec![START] },
+        values: Values::Texts(vec![if name.ends_with("note") { "word" } else { "1.5" }.into()]),
+        statuses: Vec::new(),
+    };
+    let names = ["a.x", "a.raw.x", "b.x", "a.note"];
+    let source = engine.open_source("", "", 0).unwrap();
+    source.submit(1, Batch { blocks: names.map(text).into() }, |done| drop(done.unwrap())).unwrap();
+    while engine.commit_step() {}
+    let declared =
+        TagSpec { reduction: Some(Reduction::parse("CompDev=7").unwrap()), ..TagSpec::new("a.y", TagType::Float64) };
+    let spanned = TagSpec { low: Some(0.0), high: Some(200.0), ..TagSpec::new("b.y", TagType::Float64) };
+    engine.create_tags(vec![declared, spanned]).unwrap();
+    let reduction =
+        |name: &str| engine.tags().find(name).unwrap().spec.reduction.map(|reduction| reduction.to_string());
+    let has = |name: &str, expected: &str| assert_eq!(reduction(name).as_deref(), Some(expected), "{name}");
+    has("a.x", "CompDev=2,CompMin=0s,CompMax=28800s");
+    has("a.y", "CompDev=7,CompMin=0s,CompMax=28800s");
+    has("b.y", "ExcDev=1%,ExcMin=0s,ExcMax=600s");
+    has("a.raw.x", "off");
+    assert_eq!((reduction("b.x"), reduction("a.note")), (None, None), "it does not fit them");
+
+    // A quarter of the budget holds so many; tags beyond it are created all the same.
+    let many: Vec<TagSpec> = (0..2100).map(|i| TagSpec::new(format!("a.n{i}"), TagType::Float64)).collect();
+    engine.create_tags(many).unwrap();
+    let reduced = engine.tags().iter().filter(|tag| tag.spec.reduction.is_some_and(|r| r.is_on())).count();
+    assert_eq!(reduced, (16 << 20) / 4 / tagus_engine::limits::REDUCER_BYTES);
+    let change = TagChange { reduction: Some(Reduction::parse("CompDev=1").unwrap()), ..TagChange::default() };
+    let error = engine.update_tag("a.raw.x", change).unwrap_err().to_string();
+    assert!(error.contains("2048") && error.contains("memory_budget"), "{error}");
 }
 
 /// In order of time, whatever the engine does meanwhile.

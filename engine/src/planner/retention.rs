@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::Retention;
 use crate::delete::TagRanges;
 use crate::tag::TagId;
-use crate::tag_table::TagTable;
+use crate::tag_table::{TagTable, literals};
 
 /// Samples that are to go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,9 +20,8 @@ pub struct Expiry {
 /// What is past its retention at `now`. Of several rules that match a tag the most specific one
 /// counts: the one with the most characters that are no wildcards.
 pub fn expiries(tags: &TagTable, rules: &[Retention], now: i64) -> Vec<Expiry> {
-    let literals = |rule: &Retention| rule.pattern.chars().filter(|c| !matches!(c, '*' | '?')).count();
     let mut by_weight: Vec<&Retention> = rules.iter().collect();
-    by_weight.sort_by_key(|rule| (literals(rule), Reverse(&rule.pattern)));
+    by_weight.sort_by_key(|rule| (literals(&rule.pattern), Reverse(&rule.pattern)));
     let mut rule_of: BTreeMap<TagId, usize> = BTreeMap::new();
     for (index, rule) in by_weight.iter().enumerate() {
         rule_of.extend(tags.glob(&rule.pattern).into_iter().map(|tag| (tag.id, index)));

@@ -166,6 +166,7 @@ fn engine_config(config: &Config, budget: u64) -> EngineConfig {
         max_future: i64::try_from(config.max_future.as_nanos()).unwrap_or(i64::MAX),
         auto_create: config.auto_create,
         retention: config.retention.clone(),
+        reduction: config.reduction.clone(),
         ..EngineConfig::default()
     }
 }
